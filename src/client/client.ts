@@ -1,0 +1,305 @@
+// The typed HTTP client: the only way that others reach a server. docs/api/README.md is the contract of the calls.
+// It holds no state but where the server is; every call is one request, and nothing is tried twice.
+
+import { KINDS, type Kind, type Objects, type Resource, type ResourceRef } from '../topology/kinds.ts';
+import type { Id } from '../topology/resource.ts';
+import type { PortStatus, StatusKind } from '../topology/status.ts';
+import type { AuditReport, HostedStatus } from '../topology/wire.ts';
+import { ndjson } from './ndjson.ts';
+
+/** What `fetch` looks like from here; tests and pinned.ts bring their own. */
+export type Fetch = (url: string, init: FetchInit) => Promise<Response>;
+export interface FetchInit {
+  readonly method: string;
+  readonly headers: Record<string, string>;
+  readonly body?: string;
+  readonly signal?: AbortSignal;
+}
+
+export interface ClientOptions {
+  /** `http://127.0.0.1:7780`, without a path. */
+  readonly url: string;
+  /** Not needed for `join` alone. */
+  readonly token?: string;
+  /** SHA-256 of the server's certificate in hex: no other certificate is spoken to. Only with https. */
+  readonly fingerprint?: string;
+  readonly fetch?: Fetch;
+}
+
+/** The server said no, or could not be reached (status 0, code `unreachable`). */
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+  readonly status: number;
+  readonly code: string;
+  /** JSON pointer into the request. */
+  readonly path: string | undefined;
+  constructor(status: number, code: string, message: string, path?: string) {
+    super(message);
+    this.status = status;
+    this.code = code;
+    this.path = path;
+  }
+}
+
+/** What an answer carries in `status` beside the stored fields. */
+export interface LiveStatus {
+  readonly port: { readonly state: PortStatus['state']; readonly hostId?: Id; readonly why?: string };
+  readonly host: { readonly alive: boolean; readonly revision?: number; readonly since?: string };
+}
+export type Answered<K extends Kind> = Objects[K] &
+  (K extends keyof LiveStatus ? { readonly status?: LiveStatus[K] } : unknown);
+
+/** A value with parts left out, for create: the server fills defaults in. */
+export type Draft<T> = T extends readonly unknown[]
+  ? T
+  : T extends object
+    ? { readonly [P in keyof T]?: Draft<T[P]> | undefined }
+    : T;
+/** A JSON merge patch: `null` removes. */
+export type Patch<T> = T extends readonly unknown[]
+  ? T
+  : T extends object
+    ? { readonly [P in keyof T]?: Patch<T[P]> | null | undefined }
+    : T;
+
+export type Operation = {
+  [K in Kind]:
+    | { readonly op: 'create'; readonly kind: K; readonly value: Draft<Objects[K]> }
+    | { readonly op: 'update'; readonly kind: K; readonly id: Id; readonly value: Patch<Objects[K]> }
+    | { readonly op: 'delete'; readonly kind: K; readonly id: Id };
+}[Kind];
+
+/** Equality on scalar fields; `tag` looks into `tags`. */
+export type Filters = Readonly<Record<string, string | number | boolean | undefined>>;
+
+export interface Applied {
+  readonly revision: number;
+  readonly done: boolean;
+  readonly hosts: readonly {
+    readonly id: Id;
+    readonly name: string;
+    readonly alive: boolean;
+    readonly revision?: number;
+  }[];
+}
+
+export interface Trace {
+  readonly verdict: string;
+  readonly why: string;
+  readonly reason?: unknown;
+  readonly actions: readonly unknown[];
+  readonly mask: unknown;
+  readonly tags: readonly unknown[];
+  readonly steps: readonly { readonly depth: number; readonly at: string; readonly text: string }[];
+  readonly born: readonly unknown[];
+}
+
+export interface JoinToken {
+  readonly joinToken: string;
+  readonly expiresAt: string;
+}
+
+export interface Version {
+  readonly name: string;
+  readonly version: string;
+  readonly revision: number;
+}
+
+export type WatchFrame =
+  | { readonly rev: number; readonly put: readonly Resource[]; readonly del: readonly ResourceRef[] }
+  /** The server is there and this far. */
+  | { readonly rev: number }
+  /** The past that was asked for is gone: list, then watch from the list's revision. The last frame. */
+  | { readonly reset: true };
+
+interface Call {
+  readonly query?: Filters;
+  readonly body?: unknown;
+  readonly ifMatch?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const PAGE = 1000;
+
+export class Client {
+  readonly url: string;
+  readonly #token: string | undefined;
+  readonly #fingerprint: string | undefined;
+  #fetch: Fetch | undefined;
+
+  constructor(options: ClientOptions) {
+    this.url = options.url.replace(/\/+$/, '');
+    this.#token = options.token;
+    this.#fingerprint = options.fingerprint;
+    this.#fetch = options.fetch;
+  }
+
+  /** Objects of a kind, page by page as they are taken; not one snapshot when there are more than 1,000. */
+  async *list<K extends Kind>(kind: K, filters: Filters = {}): AsyncGenerator<Answered<K>> {
+    let pageToken: string | undefined;
+    do {
+      const page = await this.page(kind, { limit: PAGE, ...filters, pageToken });
+      yield* page.items;
+      pageToken = page.pageToken;
+    } while (pageToken !== undefined);
+  }
+
+  /** One page, with the revision to watch from. */
+  async page<K extends Kind>(
+    kind: K,
+    query: Filters = {},
+  ): Promise<{ readonly items: readonly Answered<K>[]; readonly revision: number; readonly pageToken?: string }> {
+    return this.#json('GET', path(kind), { query });
+  }
+
+  async get<K extends Kind>(kind: K, id: Id): Promise<Answered<K>> {
+    return this.#json('GET', path(kind, id));
+  }
+
+  /** With a chosen `id` it may be tried again after an answer was lost. The answer's `revision` is that of the write. */
+  async create<K extends Kind>(kind: K, value: Draft<Objects[K]>): Promise<Answered<K>> {
+    return this.#json('POST', path(kind), { body: value });
+  }
+
+  /** `ifMatch`: the revision that the object must have, else ApiError 412. */
+  async update<K extends Kind>(kind: K, id: Id, patch: Patch<Objects[K]>, ifMatch?: number): Promise<Answered<K>> {
+    return this.#json('PATCH', path(kind, id), { body: patch, ifMatch });
+  }
+
+  /** Answers the revision of the deletion. */
+  async remove(kind: Kind, id: Id, ifMatch?: number): Promise<number> {
+    const response = await this.#call('DELETE', path(kind, id), { ifMatch });
+    return Number(response.headers.get('ayatori-revision'));
+  }
+
+  /** All operations or none. `objects` in the order of the operations that left one. */
+  async transaction(
+    operations: readonly Operation[],
+  ): Promise<{ readonly revision: number; readonly objects: readonly unknown[] }> {
+    return this.#json('POST', '/v1/transaction', { body: { operations } });
+  }
+
+  /** Changes after `from`, one frame a revision. Ends with the server, the signal, or a reset; it does not reconnect. */
+  async *watch(from: number, signal?: AbortSignal): AsyncGenerator<WatchFrame> {
+    const response = await this.#call('GET', '/v1/watch', { query: { from }, signal });
+    try {
+      for await (const frame of ndjson(response)) yield frame as WatchFrame;
+    } catch (error) {
+      if (signal?.aborted !== true) throw unreachable(this.url, error);
+    }
+  }
+
+  async status(filters: { readonly kind?: StatusKind; readonly hostId?: Id } = {}): Promise<readonly HostedStatus[]> {
+    const answer = await this.#json<{ items: HostedStatus[] }>('GET', '/v1/status', { query: filters });
+    return answer.items;
+  }
+
+  /** Waits until every subscribed host forwards by the revision, or for so long: see `done`. */
+  async applied(revision: number, timeoutSeconds: number): Promise<Applied> {
+    return this.#json('GET', '/v1/applied', { query: { revision, timeoutSeconds } });
+  }
+
+  async trace(portId: Id, frame: Uint8Array): Promise<Trace> {
+    return this.#json('POST', '/v1/trace', { body: { portId, frame: hex(frame) } });
+  }
+
+  async joinToken(hostId: Id): Promise<JoinToken> {
+    return this.#json('POST', `/v1/hosts/${encodeURIComponent(hostId)}/join-token`);
+  }
+
+  /** Turns the secret of a join token into the host's credential, once. */
+  async join(secret: string): Promise<{ readonly hostId: Id; readonly credential: string }> {
+    return this.#json('POST', '/v1/join', { body: { secret } });
+  }
+
+  /** What the host's agent answers: 503 when it is not there. */
+  async flows(hostId: Id): Promise<unknown> {
+    return this.#json('GET', `/v1/hosts/${encodeURIComponent(hostId)}/flows`);
+  }
+
+  async audit(hostId: Id): Promise<AuditReport> {
+    return this.#json('GET', `/v1/hosts/${encodeURIComponent(hostId)}/audit`);
+  }
+
+  async counters(hostId: Id): Promise<unknown> {
+    return this.#json('GET', `/v1/hosts/${encodeURIComponent(hostId)}/counters`);
+  }
+
+  async version(): Promise<Version> {
+    return this.#json('GET', '/v1/version');
+  }
+
+  async #json<T>(method: string, where: string, call: Call = {}): Promise<T> {
+    const response = await this.#call(method, where, call);
+    try {
+      return (await response.json()) as T;
+    } catch (error) {
+      throw unreachable(this.url, error);
+    }
+  }
+
+  async #call(method: string, where: string, call: Call): Promise<Response> {
+    const query = new URLSearchParams();
+    for (const [key, value] of Object.entries(call.query ?? {})) if (value !== undefined) query.set(key, String(value));
+    const headers: Record<string, string> = {};
+    if (this.#token !== undefined) headers.authorization = `Bearer ${this.#token}`;
+    if (call.body !== undefined) headers['content-type'] = 'application/json';
+    if (call.ifMatch !== undefined) headers['if-match'] = String(call.ifMatch);
+    const url = `${this.url}${where}${query.size === 0 ? '' : `?${query}`}`;
+    const fetch = await this.#transport();
+    let response: Response;
+    try {
+      response = await fetch(url, {
+        method,
+        headers,
+        ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
+        ...(call.signal === undefined ? {} : { signal: call.signal }),
+      });
+    } catch (error) {
+      throw unreachable(this.url, error);
+    }
+    if (!response.ok) throw await refusal(response);
+    return response;
+  }
+
+  /** A pinned certificate needs Node's own TLS; a page in a browser never comes there. */
+  async #transport(): Promise<Fetch> {
+    if (this.#fetch === undefined) {
+      this.#fetch =
+        this.#fingerprint === undefined ? fetch : (await import('./pinned.ts')).pinnedFetch(this.#fingerprint);
+    }
+    return this.#fetch;
+  }
+}
+
+function path(kind: Kind, id?: Id): string {
+  return `/v1/${KINDS[kind].plural}${id === undefined ? '' : `/${encodeURIComponent(id)}`}`;
+}
+
+const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+
+async function refusal(response: Response): Promise<ApiError> {
+  const text = await response.text().catch(() => '');
+  let body: { code?: unknown; message?: unknown; path?: unknown } | null = null;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    // Not an answer of ours: a proxy's, or another server on that port. What it said stands for itself.
+  }
+  if (typeof body?.code !== 'string' || typeof body.message !== 'string') {
+    const said = text.slice(0, 200) || response.statusText;
+    return new ApiError(
+      response.status,
+      'foreign',
+      `status ${response.status} from something that is no aya server: ${said}`,
+    );
+  }
+  return new ApiError(response.status, body.code, body.message, typeof body.path === 'string' ? body.path : undefined);
+}
+
+function unreachable(url: string, error: unknown): ApiError {
+  const cause = (error as { cause?: unknown }).cause ?? error;
+  const { code, message } = cause as { code?: string; message?: string };
+  const why = code === 'ECONNREFUSED' ? 'connection refused' : message || code || String(cause);
+  return new ApiError(0, 'unreachable', `no answer from ${url}: ${why}`);
+}
