@@ -47,9 +47,12 @@ export interface Store {
   get(key: string): Promise<{ readonly entry?: Entry; readonly rev: Rev }>;
   /** Keys in byte order. */
   list(prefix: string, options?: { readonly after?: string; readonly limit?: number }): Promise<ListResult>;
-  /** All writes or none. `ok: false` when a guard did not hold; a key may be written once. */
+  /** All writes or none. `ok: false` when a guard did not hold or a lease has ended; a key may be written once. */
   txn(guards: readonly Guard[], writes: readonly Write[]): Promise<{ readonly ok: boolean; readonly rev: Rev }>;
-  /** Batches after `from`, one per transaction. Ends when the signal aborts; throws Compacted when `from` is gone. */
+  /**
+   * Batches after `from`, one per transaction; one without events when all of the past has been told. Ends when the
+   * signal aborts; throws Compacted when `from` is gone.
+   */
   watch(prefix: string, from: Rev, signal: AbortSignal): AsyncIterable<WatchBatch>;
   /** A lease that ends `ttlSeconds` after the last keepAlive; its keys are then deleted in one transaction. */
   grant(ttlSeconds: number): Promise<string>;
