@@ -39,7 +39,10 @@ export function parseMac(text: string): Mac | undefined {
 }
 
 export function formatMac(mac: Mac): string {
-  return mac.toString(16).padStart(12, '0').replace(/..(?=.)/g, '$&:');
+  return mac
+    .toString(16)
+    .padStart(12, '0')
+    .replace(/..(?=.)/g, '$&:');
 }
 
 export function parseIp4(text: string): Ip4 | undefined {
