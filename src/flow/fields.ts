@@ -2,7 +2,19 @@
 // A mask has the same layout; its bits say which bits of the key matter. Integers that the packet carries are in
 // network order, `port` and `flood` in host order (little endian).
 
-import { type Ip, type Mac, readIp4, readIp6, readMac, readU16, writeIp, writeMac, writeU16 } from '../packet/address.ts';
+import {
+  type Ip,
+  type Mac,
+  readIp4,
+  readIp6,
+  readMac,
+  readU16,
+  writeIp,
+  writeMac,
+  writeU16,
+} from '../packet/address.ts';
+import { ETHER_TYPE } from '../packet/ethernet.ts';
+import { PROTOCOL } from '../packet/ipv4.ts';
 
 export type FlowKey = Uint8Array & { readonly __flowKey?: true };
 export type FlowMask = Uint8Array & { readonly __flowMask?: true };
@@ -47,8 +59,7 @@ export const VLAN_PRESENT = 0x1000;
 
 export const FRAGMENT = { none: 0, first: 1, later: 2 } as const;
 
-export const ETHER_TYPE = { ip4: 0x0800, arp: 0x0806, vlan: 0x8100, ip6: 0x86dd, qinq: 0x88a8 } as const;
-export const PROTOCOL = { icmp: 1, tcp: 6, udp: 17, icmp6: 58, sctp: 132 } as const;
+export { ETHER_TYPE, PROTOCOL };
 
 export const newKey = (): FlowKey => new Uint8Array(KEY_BYTES);
 
