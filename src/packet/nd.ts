@@ -13,11 +13,10 @@ import {
   readU32,
   writeIp,
   writeMac,
-  writeU16,
   writeU32,
 } from './address.ts';
-import { emitDomains, parseDomains } from './domain.ts';
 import { emitIcmp6, ICMP_BYTES } from './icmp.ts';
+import { emitDomains, parseDomains } from './option.ts';
 
 export const ND = {
   routerSolicitation: 133,
