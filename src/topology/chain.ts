@@ -6,7 +6,10 @@ export const chainSchema = resource({}, 'an ordered list of rules');
 export type Chain = Static<typeof chainSchema>;
 
 const range = (description: string) =>
-  Type.Object({ from: integer(0, 65535, 'first'), to: integer(0, 65535, 'last') }, { additionalProperties: false, description });
+  Type.Object(
+    { from: integer(0, 65535, 'first'), to: integer(0, 65535, 'last') },
+    { additionalProperties: false, description },
+  );
 
 const maskedMac = (description: string) =>
   Type.Object(
@@ -18,10 +21,13 @@ const maskedMac = (description: string) =>
 export const matchSchema = Type.Object(
   {
     fragments: Type.Optional(
-      Type.Union([Type.Literal('any'), Type.Literal('header'), Type.Literal('nonheader'), Type.Literal('unfragmented')], {
-        description:
-          'header: first fragments and whole packets. Default any, or header where L4 ports are matched (then only header and unfragmented make sense)',
-      }),
+      Type.Union(
+        [Type.Literal('any'), Type.Literal('header'), Type.Literal('nonheader'), Type.Literal('unfragmented')],
+        {
+          description:
+            'header: first fragments and whole packets; nonheader: later fragments, which match by the ports of their first. Default any',
+        },
+      ),
     ),
     inPortIds: Type.Optional(ids('port', 'came in here, on this device')),
     outPortIds: Type.Optional(ids('port', 'goes out there, on this device; never known when flooded')),
@@ -89,7 +95,11 @@ export const INVERTIBLE = [
 export const ruleSchema = resource(
   {
     chainId: id('chain', 'never changes'),
-    position: Type.Integer({ minimum: 1, maximum: 2_000_000_000, description: 'order in the chain; unique there; none: at the end' }),
+    position: Type.Integer({
+      minimum: 1,
+      maximum: 2_000_000_000,
+      description: 'order in the chain; unique there; none: at the end',
+    }),
     match: matchSchema,
     action: Type.Union(
       [
@@ -99,10 +109,16 @@ export const ruleSchema = resource(
         Type.Literal('return'),
         Type.Literal('jump'),
       ],
-      { description: 'accept ends this hook; reject tells the sender (TCP reset or ICMP); jump goes on in another chain' },
+      {
+        description:
+          'accept ends this hook; reject tells the sender (TCP reset or ICMP); jump goes on in another chain',
+      },
     ),
     jumpChainId: Type.Optional(id('chain', 'with action jump')),
-    number: Type.Integer({ readOnly: true, description: 'names the rule in counters, 32 bits; new when the rule changes' }),
+    number: Type.Integer({
+      readOnly: true,
+      description: 'names the rule in counters, 32 bits; new when the rule changes',
+    }),
   },
   'a rule of a chain',
 );

@@ -1,8 +1,8 @@
 // The compiled form of the model: what a walk meets. Addresses are values, references are ids, everything is
 // immutable; a node is rebuilt when an object that it was made of changes, and shared between revisions otherwise.
 
-import type { InterfaceAddress, Ip, Mac, Prefix } from '../packet/address.ts';
 import type { Lpm } from '../lib/lpm.ts';
+import type { InterfaceAddress, Ip, Mac, Prefix } from '../packet/address.ts';
 import type { Kind, Objects } from './kinds.ts';
 import type { Id } from './resource.ts';
 
@@ -88,7 +88,6 @@ export interface RouterNode {
 
 /** A match with addresses as values; see chain.ts for the meaning of each condition. */
 export interface MatchNode {
-  /** Resolved default: `header` where L4 ports are matched, else `any`. */
   readonly fragments: 'any' | 'header' | 'nonheader' | 'unfragmented';
   readonly inPortIds: ReadonlySet<Id> | undefined;
   readonly outPortIds: ReadonlySet<Id> | undefined;
