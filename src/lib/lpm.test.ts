@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Address, type Lpm, type LpmPrefix, lpmOf, lpmWith } from './lpm.ts';
+import { type Address, type Lpm, type LpmPrefix, lpmDifferences, lpmOf, lpmWith } from './lpm.ts';
 
 // The twin: a list that is scanned. It shares nothing with the trie but the meaning.
 type Entries = readonly (readonly [LpmPrefix, number])[];
@@ -145,6 +145,24 @@ test('changed step by step equals built at once, and the old one stays as it was
         }
       },
     ),
+  );
+});
+
+test('differences are the prefixes whose values are not identical', () => {
+  fc.assert(
+    fc.property(entriesArbitrary, entriesArbitrary, entriesArbitrary, (shared, first, second) => {
+      const base = lpmOf(shared);
+      // Once with a common past, whose subtrees are one, and once without.
+      for (const [a, b] of [
+        [lpmWith(base, first), lpmWith(base, second)],
+        [lpmOf(first), lpmOf(second)],
+      ] as const) {
+        const name = (prefix: LpmPrefix) => `${typeof prefix.ip} ${prefix.ip}/${prefix.bits}`;
+        const all = new Map([...a.entries(), ...b.entries()].map(([prefix]) => [name(prefix), prefix]));
+        const expected = [...all.values()].filter((prefix) => a.get(prefix) !== b.get(prefix)).map(name);
+        assert.deepEqual(lpmDifferences(a, b).map(name).sort(), expected.sort());
+      }
+    }),
   );
 });
 

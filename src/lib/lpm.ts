@@ -44,6 +44,13 @@ export function lpmWith<T>(lpm: Lpm<T>, changes: Iterable<readonly [LpmPrefix, T
   return (lpm as Trie<T>).with(changes);
 }
 
+/** Prefixes whose values are not identical in both maps. What the two share is not visited. */
+export function lpmDifferences<T>(a: Lpm<T>, b: Lpm<T>): LpmPrefix[] {
+  if (!(a instanceof Trie && b instanceof Trie))
+    throw new TypeError('lpmDifferences takes what lpmOf or lpmWith returned');
+  return (a as Trie<T>).differences(b as Trie<T>);
+}
+
 type Entry<T> = readonly [LpmPrefix, T];
 
 /** 128 bits from the left, as int32 words; an IPv4 address is the first. Bits beyond `bits` mean nothing. */
@@ -134,6 +141,13 @@ class Trie<T> implements Lpm<T> {
           : put(roots[family], [prefix, value], edit, tally);
     }
     return new Trie(roots[4], roots[6], tally.size);
+  }
+
+  differences(other: Trie<T>): LpmPrefix[] {
+    const found: LpmPrefix[] = [];
+    differ(this.#root4, other.#root4, found);
+    differ(this.#root6, other.#root6, found);
+    return found;
   }
 
   /** The longest entry that holds the address; all of them go to `all`, shortest first. Sets `lookedAt`. */
@@ -285,4 +299,28 @@ function without<T>(
 function shrunk<T>(node: Node<T>): Node<T> | undefined {
   if (node.entry !== undefined || (node.zero !== undefined && node.one !== undefined)) return node;
   return node.zero ?? node.one;
+}
+
+function differ<T>(a: Node<T> | undefined, b: Node<T> | undefined, found: LpmPrefix[]): void {
+  if (a === b) return;
+  if (a === undefined || b === undefined) {
+    for (const [prefix] of entriesOf(a ?? b)) found.push(prefix);
+    return;
+  }
+  const common = commonOf(a, b);
+  if (common < Math.min(a.bits, b.bits)) {
+    differ(a, undefined, found);
+    differ(undefined, b, found);
+  } else if (a.bits === b.bits) {
+    if (a.entry?.[1] !== b.entry?.[1]) found.push((a.entry ?? b.entry)![0]);
+    differ(a.zero, b.zero, found);
+    differ(a.one, b.one, found);
+  } else {
+    // One lies below the other: its subtree meets the branch that it would be on.
+    const [upper, lower] = a.bits < b.bits ? [a, b] : [b, a];
+    if (upper.entry !== undefined) found.push(upper.entry[0]);
+    const side = branchOf(lower, upper.bits);
+    differ(upper[side], lower, found);
+    differ(upper[side === 'zero' ? 'one' : 'zero'], undefined, found);
+  }
 }

@@ -5,7 +5,10 @@ import { flag, id, integer, integerOr, ip, listOf, mac, mtuBytes, prefix, resour
 
 const options = Type.Array(
   Type.Object(
-    { code: integer(1, 65535, 'option code'), hex: Type.String({ pattern: '^([0-9a-f]{2})*$', maxLength: 510, description: 'value' }) },
+    {
+      code: integer(1, 65535, 'option code'),
+      hex: Type.String({ pattern: '^([0-9a-f]{2})*$', maxLength: 510, description: 'value' }),
+    },
     { additionalProperties: false },
   ),
   { description: 'raw options; they win over those made from the fields', default: [] },

@@ -10,7 +10,10 @@ export const tunnelZoneSchema = resource(
     encapsulation: Type.Literal('vxlan', { default: 'vxlan', description: 'format on the wire' }),
     udpPort: integerOr(6677, 1, 65535, 'of the tunnel'),
     members: Type.Array(
-      Type.Object({ hostId: id('host', 'member'), address: ip('its underlay address') }, { additionalProperties: false }),
+      Type.Object(
+        { hostId: id('host', 'member'), address: ip('its underlay address') },
+        { additionalProperties: false },
+      ),
       { description: 'hosts and their addresses; two hosts tunnel when they share a zone', default: [] },
     ),
   },

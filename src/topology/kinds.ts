@@ -3,7 +3,7 @@
 import type { TObject } from 'typebox';
 import { type Bridge, bridgeSchema } from './bridge.ts';
 import { type Chain, chainSchema, type Rule, ruleSchema } from './chain.ts';
-import { type DhcpHost, dhcpHostSchema, type DhcpSubnet, dhcpSubnetSchema } from './dhcp.ts';
+import { type DhcpHost, type DhcpSubnet, dhcpHostSchema, dhcpSubnetSchema } from './dhcp.ts';
 import { type AddressSet, addressSetSchema, type PortGroup, portGroupSchema } from './group.ts';
 import { type Host, hostSchema, type TunnelZone, tunnelZoneSchema } from './host.ts';
 import { type Port, portSchema } from './port.ts';
@@ -50,7 +50,13 @@ export const KINDS: Readonly<Record<Kind, KindInfo>> = {
   rule: { plural: 'rules', noun: 'rule', schema: ruleSchema, fixed: ['chainId'], owner: 'chainId' },
   addressSet: { plural: 'address-sets', noun: 'address-set', schema: addressSetSchema, fixed: [] },
   portGroup: { plural: 'port-groups', noun: 'port-group', schema: portGroupSchema, fixed: [] },
-  dhcpSubnet: { plural: 'dhcp-subnets', noun: 'dhcp', schema: dhcpSubnetSchema, fixed: ['bridgeId'], owner: 'bridgeId' },
+  dhcpSubnet: {
+    plural: 'dhcp-subnets',
+    noun: 'dhcp',
+    schema: dhcpSubnetSchema,
+    fixed: ['bridgeId'],
+    owner: 'bridgeId',
+  },
   dhcpHost: { plural: 'dhcp-hosts', noun: 'dhcp-host', schema: dhcpHostSchema, fixed: ['subnetId'], owner: 'subnetId' },
   host: { plural: 'hosts', noun: 'host', schema: hostSchema, fixed: [] },
   tunnelZone: { plural: 'tunnel-zones', noun: 'zone', schema: tunnelZoneSchema, fixed: [] },

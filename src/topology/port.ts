@@ -59,6 +59,12 @@ export const portSchema = resource(
         { additionalProperties: false, description: 'on a router: advertise it on the bridge that it is peered with' },
       ),
     ),
+    deviceKind: Type.Optional(
+      Type.Union([Type.Literal('bridge'), Type.Literal('router')], {
+        readOnly: true,
+        description: 'what the device is: a host that sees the port need not see its device',
+      }),
+    ),
     tunnelKey: Type.Integer({ readOnly: true, description: 'number of the port, 22 bits: names it in the tunnel' }),
   },
   'a port of a bridge or router',

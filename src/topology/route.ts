@@ -7,9 +7,12 @@ export const routeSchema = resource(
     routerId: id('router', 'never changes'),
     destination: prefix('where the packet goes'),
     source: Type.Optional(prefix('only for packets from there')),
-    nextHop: Type.Union([Type.Literal('port'), Type.Literal('blackhole'), Type.Literal('reject'), Type.Literal('local')], {
-      description: 'out of a port, silently dropped, refused with ICMP, or an address of the router itself',
-    }),
+    nextHop: Type.Union(
+      [Type.Literal('port'), Type.Literal('blackhole'), Type.Literal('reject'), Type.Literal('local')],
+      {
+        description: 'out of a port, silently dropped, refused with ICMP, or an address of the router itself',
+      },
+    ),
     portId: Type.Optional(id('port', 'with nextHop port: a port of the router')),
     gateway: Type.Optional(ip('with nextHop port: the next router; none: the destination is on the link')),
     weight: integerOr(100, 0, 65535, 'lower is preferred'),

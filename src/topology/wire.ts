@@ -49,7 +49,12 @@ export type ServerFrame =
   | { readonly kind: 'request'; readonly id: number; readonly method: AgentMethod; readonly parameters: unknown };
 
 export type AgentFrame =
-  | { readonly kind: 'hello'; readonly wireVersion: number; readonly version: string; readonly deviceIds: readonly Id[] }
+  | {
+      readonly kind: 'hello';
+      readonly wireVersion: number;
+      readonly version: string;
+      readonly deviceIds: readonly Id[];
+    }
   /** Devices that a walk asked for, beside those of the host's own ports and their peers, which are always in scope. */
   | { readonly kind: 'subscribe'; readonly deviceIds: readonly Id[] }
   /** The host's own status. `reset`: this is all there is, forget what was told before. */

@@ -1,0 +1,64 @@
+// Ports: the node of one, and what differs between two of them.
+
+import { parseInterfaceAddress, parseMac } from '../../packet/address.ts';
+import type { Change, PortNode } from '../nodes.ts';
+import type { Port } from '../port.ts';
+import type { Id } from '../resource.ts';
+import { same } from './same.ts';
+
+const ROUTER_MTU_BYTES = 1500; // Ethernet's, RFC 894
+
+/** `deviceKind`: what the device is known to be; while it is not known the port itself says, as it was told. */
+export function portNode(object: Port, deviceKind: 'bridge' | 'router' | undefined): PortNode {
+  const kind = deviceKind ?? object.deviceKind ?? 'bridge';
+  const { hostId, interfaceName } = object;
+  return {
+    id: object.id,
+    name: object.name,
+    number: object.tunnelKey,
+    deviceId: object.deviceId,
+    deviceKind: kind,
+    adminUp: object.adminUp,
+    mac: object.mac === undefined ? undefined : parseMac(object.mac),
+    addresses: object.addresses.map(parseInterfaceAddress).filter((address) => address !== undefined),
+    vlan: kind === 'bridge' ? object.vlan : undefined,
+    mtuBytes: object.mtuBytes ?? ROUTER_MTU_BYTES,
+    inboundChainId: object.inboundChainId,
+    outboundChainId: object.outboundChainId,
+    antiSpoofing: object.antiSpoofing,
+    groupIds: object.portGroupIds,
+    peerId: object.peerId,
+    binding: hostId === undefined || interfaceName === undefined ? undefined : { hostId, interfaceName },
+    object,
+  };
+}
+
+/** A port that packets can leave by. */
+export const isPluggable = (port: PortNode): boolean =>
+  port.adminUp && (port.peerId !== undefined || port.binding !== undefined);
+
+/** Rising numbers; ids where a number is there twice. */
+export const byNumber = (a: PortNode, b: PortNode): number => a.number - b.number || (a.id < b.id ? -1 : 1);
+
+// What no packet depends on.
+const bare = ({ object, ...node }: PortNode) => {
+  const { revision, createdAt, updatedAt, tags, projectId, ...rest } = object;
+  return { ...node, object: rest };
+};
+
+const placeless = (port: PortNode) => {
+  const { binding, object, ...node } = bare(port);
+  const { hostId, interfaceName, ...rest } = object;
+  return { ...node, object: rest };
+};
+
+export function portChanges(id: Id, was: PortNode | undefined, now: PortNode | undefined): Change[] {
+  const groups = new Set([...(was?.groupIds ?? []), ...(now?.groupIds ?? [])]);
+  const changes: Change[] = [...groups]
+    .filter((group) => (was?.groupIds.includes(group) ?? false) !== (now?.groupIds.includes(group) ?? false))
+    .map((group) => ({ kind: 'portGroup', id: group, portId: id }));
+  if (was === undefined || now === undefined) return [...changes, { kind: 'port', id, placed: false }];
+  if (same(bare(was), bare(now))) return changes;
+  const moved = was.binding !== undefined && now.binding !== undefined && same(placeless(was), placeless(now));
+  return [...changes, { kind: 'port', id, placed: moved }];
+}
