@@ -27,6 +27,8 @@
 #define SENSE_FROM 1    /* number is a port: treat the packet as if it had entered there */
 #define SENSE_DELIVER 2 /* number is a port or a flood: deliver it, no look-up at a port, all members at a flood */
 #define SENSE_MEMBER 3  /* number is a port: look the packet up as a flooded frame for this member */
+/* Set by the program's own copies of a flood, never by the agent: only these may go up when they find no flow. */
+#define MARK_FLOODED 0x20000000
 /* skb->mark that underlay_ingress puts on tunnel packets of peers and that tunnel_ingress wants to see. */
 #define MARK_PEER 0x41594131
 
@@ -53,7 +55,7 @@
  *   TCP, UDP, SCTP  source_port, destination_port; later fragments carry those of their first fragment
  */
 struct flow_key {
-	__u32 mask;                 /* index of the mask in `masks`; flows of different masks never collide */
+	__u32 mask;                 /* number of the mask, from the mask itself; flows of different masks never collide */
 	__u32 port;                 /* ingress port; with SENSE_MEMBER the member */
 	__u32 flood;                /* flood number when this is a look-up for a member, else 0 */
 	__u8 ethernet_destination[6];
@@ -84,8 +86,10 @@ struct flow_key {
 struct mask_list {
 	__u32 count;
 	__u32 unused;
-	struct flow_key mask[MASKS_MAX]; /* `mask` and all unused fields are 0 in a mask */
+	struct flow_key mask[MASKS_MAX]; /* `mask` is the number that its flows carry; all unused fields are 0 */
 };
+/* `masks` has this many lists; settings.masks_at names the valid one, so that a reader never sees half a change */
+#define MASK_LISTS 4
 
 /* ---- actions ------------------------------------------------------------------------------------------- */
 
@@ -164,6 +168,8 @@ struct flood_entry {
 	__u32 next;                /* number of a continuation entry (top bit set), 0: none */
 };
 
+/* `members`: port number -> flood number (__u32) by which frames flooded to that port are looked up */
+
 /* `hosts`: index -> underlay of a peer host */
 #define HOST_IPV6 1
 #define HOST_BY_DEVICE 2 /* always transmit through the VXLAN device */
@@ -190,7 +196,7 @@ struct settings {
 	__u32 tunnel_ifindex;   /* the collect-metadata VXLAN device */
 	__u32 inject_ifindex;   /* the agent's end of the injection pair: redirecting there reaches inject_ingress */
 	__u32 record_output;    /* tests: do not redirect, append to `records` */
-	__u32 unused;
+	__u32 masks_at;         /* index of the valid list in `masks` */
 	__u64 clock_offset_ns;  /* tests: added to every reading of the clock */
 	/* token buckets, per port: per second and burst */
 	__u32 miss_rate, miss_burst;
@@ -198,6 +204,8 @@ struct settings {
 	__u32 exception_rate, exception_burst;
 	__u32 pending_packets;  /* packets of one key that go up while no answer is there, in pending_ms */
 	__u32 pending_ms;
+	__u32 tunnel_udp_port;  /* host order */
+	__u32 unused;
 };
 
 #define BUCKET_MISS 0
@@ -286,6 +294,11 @@ struct output_record {
 	__u32 host;
 	__u32 captured;
 };
+
+/* cb[0] of a packet in a test-run of test_entry: cb[1] is the port, the mark, or the tunnel key with cb[2] the host */
+#define TEST_GUEST 0
+#define TEST_AGENT 1
+#define TEST_TUNNEL 2
 
 /* ---- drop reasons: src/flow/reasons.ts has the same numbers and the words ------------------------------- */
 

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Counters, drops, and the records that tests read in place of outputs. */
+#ifndef AYATORI_COUNT_H
+#define AYATORI_COUNT_H
+
+static __always_inline void count(__u32 kind, __u32 id, __u32 port, __u32 bytes)
+{
+	struct counter_key key = { .kind = kind, .id = id, .port = port };
+	struct counter_value *value = bpf_map_lookup_elem(&counters, &key);
+
+	if (value) {
+		value->packets++;
+		value->bytes += bytes;
+		return;
+	}
+	struct counter_value first = { .packets = 1, .bytes = bytes };
+	bpf_map_update_elem(&counters, &key, &first, BPF_NOEXIST);
+}
+
+#define RECORD_BYTES 2048
+struct record_buffer {
+	struct output_record record;
+	__u8 frame[RECORD_BYTES - sizeof(struct output_record)];
+};
+
+/*
+ * Copies the packet with its tags in line, cut to what there is room for. Returns how many bytes it copied.
+ */
+static __always_inline __u32 copy_frame(struct __sk_buff *skb, __u8 *to, const __u32 room)
+{
+	__u32 rest = skb->len - 12;
+
+	if (bpf_skb_load_bytes(skb, 0, to, 12))
+		return 0;
+	if (skb->vlan_present) {
+		*(__be16 *)(to + 12) = skb->vlan_proto;
+		*(__be16 *)(to + 14) = bpf_htons(skb->vlan_tci);
+		if (rest > room - 16)
+			rest = room - 16;
+		barrier_value(rest);
+		if (rest == 0 || rest > room - 16)
+			return 0;
+		return bpf_skb_load_bytes(skb, 12, to + 16, rest) ? 0 : rest + 16;
+	}
+	if (rest > room - 12)
+		rest = room - 12;
+	barrier_value(rest);
+	if (rest == 0 || rest > room - 12)
+		return 0;
+	return bpf_skb_load_bytes(skb, 12, to + 12, rest) ? 0 : rest + 12;
+}
+
+static __always_inline int record_now(struct __sk_buff *skb, __u32 kind, __u32 number, __u32 host)
+{
+	struct record_buffer *buffer = bpf_ringbuf_reserve(&records, sizeof(*buffer), 0);
+
+	if (!buffer)
+		return TC_ACT_SHOT;
+	buffer->record.kind = kind;
+	buffer->record.number = number;
+	buffer->record.host = host;
+	buffer->record.captured = copy_frame(skb, buffer->frame, sizeof(buffer->frame));
+	bpf_ringbuf_submit(buffer, 0);
+	return TC_ACT_SHOT;
+}
+
+__noinline int record(struct __sk_buff *skb, __u32 kind, __u32 number, __u32 host)
+{
+	return record_now(skb, kind, number, host);
+}
+
+/* Ends a packet, or in the middle of several outputs one of them. */
+__noinline int drop(struct __sk_buff *skb, __u32 reason)
+{
+	struct context *c = context_of();
+	struct settings *s = settings_of();
+
+	if (!c || !s)
+		return TC_ACT_SHOT;
+	count(COUNTER_DROP, reason, c->key.port, skb->len);
+	if (s->record_output)
+		record_now(skb, RECORD_DROP, reason, 0);
+	return TC_ACT_SHOT;
+}
+
+#endif
