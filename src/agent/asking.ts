@@ -1,0 +1,110 @@
+// Who asks for what walks need. A neighbour is asked for by ARP or neighbour solicitation, again with growing pauses,
+// and given up after a while; a device is asked of the server, once. Answers come as changes like any other.
+
+import type { Injection } from '../datapath/datapath.ts';
+import type { Ip } from '../packet/address.ts';
+import type { Born, Learned, Need } from '../simulate/result.ts';
+import type { Topology } from '../topology/nodes.ts';
+import type { Id } from '../topology/resource.ts';
+import { ASK_GIVE_UP_MS, ASK_RETRY_MS, ASKS_MAX } from './limits.ts';
+import { questionOfNeed } from './parking.ts';
+
+type NeighbourNeed = Extract<Need, { kind: 'neighbour' }>;
+
+interface Ask {
+  readonly need: NeighbourNeed;
+  readonly since: number;
+  pauseMs: number;
+  nextAt: number;
+}
+
+/** The part of simulate/ that makes the question's frames. */
+export type Solicit = (need: NeighbourNeed, topology: Topology, learned: Learned) => readonly Born[];
+
+export interface AskerOptions {
+  readonly solicit: Solicit;
+  readonly world: { readonly topology: Topology; readonly learned: Learned };
+  readonly inject: (packets: readonly Injection[]) => void;
+  /** Nobody answered. */
+  readonly giveUp: (portId: Id, ip: Ip, now: number) => void;
+  /** All devices that walks asked for, in the order in which they did. */
+  readonly subscribe: (deviceIds: readonly Id[]) => void;
+}
+
+export class Asker {
+  readonly #options: AskerOptions;
+  readonly #asks = new Map<string, Ask>();
+  /** What walks asked for; true when the server has said that everything about it was sent. */
+  readonly #devices = new Map<Id, boolean>();
+
+  constructor(options: AskerOptions) {
+    this.#options = options;
+  }
+
+  get deviceIds(): Id[] {
+    return [...this.#devices.keys()];
+  }
+
+  /** Asks, unless it is being asked already. False: asking would not help, or there is too much to ask for. */
+  ask(need: Need, now: number): boolean {
+    if (need.kind === 'device') return this.#askDevice(need.deviceId);
+    const question = questionOfNeed(need);
+    if (this.#asks.has(question)) return true;
+    if (this.#asks.size >= ASKS_MAX) return false;
+    const ask: Ask = { need, since: now, pauseMs: ASK_RETRY_MS, nextAt: now };
+    this.#asks.set(question, ask);
+    this.#send(ask, now);
+    return true;
+  }
+
+  /** Asks a known neighbour once more, so that its entry lives on; silence has no consequence here. */
+  refresh(need: Omit<NeighbourNeed, 'kind'>): void {
+    this.#inject({ kind: 'neighbour', ...need });
+  }
+
+  /** Asks again what is due, gives up what is over. */
+  turn(now: number): void {
+    const { learned } = this.#options.world;
+    for (const [question, ask] of this.#asks) {
+      if (learned.neighbour(ask.need.portId, ask.need.ip) !== undefined) {
+        this.#asks.delete(question);
+      } else if (now - ask.since >= ASK_GIVE_UP_MS) {
+        this.#asks.delete(question);
+        this.#options.giveUp(ask.need.portId, ask.need.ip, now);
+      } else if (ask.nextAt <= now) {
+        this.#send(ask, now);
+      }
+    }
+  }
+
+  /** The devices that an earlier process had asked for: they are in scope from the start. */
+  restore(deviceIds: readonly Id[]): void {
+    for (const id of deviceIds) this.#devices.set(id, this.#devices.get(id) ?? false);
+  }
+
+  /** The server has sent everything that there is of them. */
+  subscribed(deviceIds: readonly Id[]): void {
+    for (const id of deviceIds) if (this.#devices.has(id)) this.#devices.set(id, true);
+  }
+
+  #askDevice(deviceId: Id): boolean {
+    const known = this.#devices.get(deviceId);
+    if (known === undefined) {
+      this.#devices.set(deviceId, false);
+      this.#options.subscribe(this.deviceIds);
+    }
+    return known !== true;
+  }
+
+  #send(ask: Ask, now: number): void {
+    this.#inject(ask.need);
+    ask.nextAt = now + ask.pauseMs;
+    ask.pauseMs *= 2;
+  }
+
+  #inject(need: NeighbourNeed): void {
+    const { solicit, world, inject } = this.#options;
+    const born = solicit(need, world.topology, world.learned);
+    if (born.length > 0) inject(born.map(({ to, frame }) => ({ sense: 'deliver', number: to, frame })));
+  }
+}

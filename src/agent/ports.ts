@@ -1,0 +1,292 @@
+// The host's wiring: which interfaces are plugged into which ports, where every port is delivered, who gets a flooded
+// frame, how other hosts are reached. Wanted − actual = operations; a restart is just another difference.
+//
+//   topology, interfaces, status of others ─► desiredWiring ─► diffWiring ─► operations ─► data path
+//                                                                               │ one fails: tried again, with backoff
+//                                                                               ▼
+//                                                              status of the host's ports: claimed up down refused
+
+import type { Datapath, Delivery, FloodGroup, UnderlayHost } from '../datapath/datapath.ts';
+import type { Log } from '../lib/log.ts';
+import { formatIp } from '../packet/address.ts';
+import type { PortNode, Topology } from '../topology/nodes.ts';
+import type { Id } from '../topology/resource.ts';
+import type { PortStatus } from '../topology/status.ts';
+import type { InterfaceInfo } from './interfaces.ts';
+import { WIRING_RETRY_MAX_MS, WIRING_RETRY_MS } from './limits.ts';
+
+/** A plugged interface; `ifindex` tells a new interface of the same name from the old one. */
+export interface Plug {
+  readonly interfaceName: string;
+  readonly ifindex: number;
+  readonly tap: boolean;
+}
+export type Place = Delivery & { readonly ifindex?: number };
+
+export interface Wiring {
+  /** By index of the host. */
+  readonly hosts: ReadonlyMap<number, UnderlayHost>;
+  /** By port number. */
+  readonly plugs: ReadonlyMap<number, Plug>;
+  readonly places: ReadonlyMap<number, Place>;
+  /** By flood number. */
+  readonly floods: ReadonlyMap<number, FloodGroup>;
+}
+
+export const NO_WIRING: Wiring = { hosts: new Map(), plugs: new Map(), places: new Map(), floods: new Map() };
+
+/** What wiring is made from. */
+export interface Surroundings {
+  readonly hostId: Id;
+  readonly topology: Topology;
+  readonly interfaces: ReadonlyMap<string, InterfaceInfo>;
+  /** Hosts that share a zone with this one and have a route, by id. */
+  readonly underlay: ReadonlyMap<Id, UnderlayHost>;
+  readonly indexOf: (hostId: Id) => number;
+  /** Whether that host says that the port is up there. */
+  readonly isUp: (hostId: Id, portId: Id) => boolean;
+}
+
+export type Operation =
+  | { readonly kind: 'host'; readonly index: number; readonly host: UnderlayHost | undefined }
+  | { readonly kind: 'place'; readonly port: number; readonly place: Place | undefined }
+  | { readonly kind: 'flood'; readonly flood: number; readonly group: FloodGroup | undefined }
+  | { readonly kind: 'plug'; readonly port: number; readonly plug: Plug }
+  | { readonly kind: 'unplug'; readonly port: number };
+
+/** The wiring that the topology asks for, and what to say of each port that is bound to this host. */
+export function desiredWiring(around: Surroundings): { readonly wiring: Wiring; readonly statuses: PortStatus[] } {
+  const hosts = new Map<number, UnderlayHost>();
+  for (const [hostId, underlay] of around.underlay) hosts.set(around.indexOf(hostId), underlay);
+  const plugs = new Map<number, Plug>();
+  const places = new Map<number, Place>();
+  const statuses: PortStatus[] = [];
+  const taken = new Map<string, PortNode>();
+  const ports = [...around.topology.objects('port').keys()].sort();
+  for (const id of ports) {
+    const port = around.topology.port(id);
+    if (port?.binding === undefined) continue;
+    if (port.binding.hostId !== around.hostId) {
+      const place = remotePlace(port.binding.hostId, id, around);
+      if (place !== undefined) places.set(port.number, place);
+      continue;
+    }
+    const status = localStatus(port, around, taken);
+    statuses.push(status);
+    const found = around.interfaces.get(port.binding.interfaceName);
+    if (found === undefined || status.state === 'refused' || status.state === 'claimed') continue;
+    taken.set(found.name, port);
+    plugs.set(port.number, { interfaceName: found.name, ifindex: found.ifindex, tap: found.tap });
+    places.set(port.number, { kind: 'local', interfaceName: found.name, ifindex: found.ifindex });
+  }
+  return { wiring: { hosts, plugs, places, floods: desiredFloods(around, plugs, places) }, statuses };
+}
+
+/** The way from one wiring to the other: what is new is reachable before it is used, what goes is cut off first. */
+export function diffWiring(desired: Wiring, actual: Wiring): Operation[] {
+  const operations: Operation[] = [];
+  for (const [port, plug] of actual.plugs) {
+    if (!sameValue(plug, desired.plugs.get(port))) operations.push({ kind: 'unplug', port });
+  }
+  for (const [index, host] of desired.hosts) {
+    if (!sameValue(host, actual.hosts.get(index))) operations.push({ kind: 'host', index, host });
+  }
+  for (const port of new Set([...actual.places.keys(), ...desired.places.keys()])) {
+    const place = desired.places.get(port);
+    if (!sameValue(place, actual.places.get(port))) operations.push({ kind: 'place', port, place });
+  }
+  for (const flood of new Set([...actual.floods.keys(), ...desired.floods.keys()])) {
+    const group = desired.floods.get(flood);
+    if (!sameValue(group, actual.floods.get(flood))) operations.push({ kind: 'flood', flood, group });
+  }
+  for (const [port, plug] of desired.plugs) {
+    if (!sameValue(plug, actual.plugs.get(port))) operations.push({ kind: 'plug', port, plug });
+  }
+  for (const index of actual.hosts.keys()) {
+    if (!desired.hosts.has(index)) operations.push({ kind: 'host', index, host: undefined });
+  }
+  return operations;
+}
+
+/** For tests and logs: one operation, one line. */
+export function formatOperation(operation: Operation): string {
+  switch (operation.kind) {
+    case 'host': {
+      const { index, host } = operation;
+      if (host === undefined) return `host ${index} gone`;
+      const ends = `${formatIp(host.local)} > ${formatIp(host.remote)}`;
+      return `host ${index} ${ends} on ${host.interfaceName} mtu ${host.mtuBytes}`;
+    }
+    case 'place': {
+      const { port, place } = operation;
+      if (place === undefined) return `port ${port} nowhere`;
+      return place.kind === 'local' ? `port ${port} at ${place.interfaceName}` : `port ${port} at host ${place.host}`;
+    }
+    case 'flood': {
+      const { flood, group } = operation;
+      if (group === undefined) return `flood ${flood} gone`;
+      return `flood ${flood} ports [${group.members.join(' ')}] hosts [${group.hosts.join(' ')}]`;
+    }
+    case 'plug': {
+      const { port, plug } = operation;
+      return `plug ${port} ${plug.interfaceName}${plug.tap ? ' tap' : ''}`;
+    }
+    case 'unplug':
+      return `unplug ${operation.port}`;
+  }
+}
+
+export interface PortsOptions {
+  readonly datapath: Datapath;
+  readonly log: Log;
+  readonly now: () => number;
+  /** Brings a plugged interface up: it was plugged first, so nothing slips past the port. */
+  readonly raise: (interfaceName: string) => void;
+  readonly onStatuses: (statuses: readonly PortStatus[]) => void;
+}
+
+/** Keeps the data path wired as wanted. */
+export class Ports {
+  readonly #options: PortsOptions;
+  readonly #actual = {
+    hosts: new Map<number, UnderlayHost>(),
+    plugs: new Map<number, Plug>(),
+    places: new Map<number, Place>(),
+    floods: new Map<number, FloodGroup>(),
+  };
+  #retryMs = WIRING_RETRY_MS;
+  #retryAt = Number.POSITIVE_INFINITY;
+
+  constructor(options: PortsOptions) {
+    this.#options = options;
+  }
+
+  /** When `wire` is to be called even if nothing has changed, since operations failed. */
+  get retryAt(): number {
+    return this.#retryAt;
+  }
+
+  /** What a predecessor left plugged, so that it is kept where it is still wanted and unplugged where not. */
+  adopt(interfaces: ReadonlyMap<string, InterfaceInfo>): void {
+    for (const { port, interfaceName } of this.#options.datapath.plugged()) {
+      const found = interfaces.get(interfaceName);
+      this.#actual.plugs.set(port, { interfaceName, ifindex: found?.ifindex ?? 0, tap: found?.tap ?? false });
+    }
+  }
+
+  /** Makes the data path what the surroundings ask for, as far as it can be done now. */
+  wire(around: Surroundings): void {
+    const { wiring, statuses } = desiredWiring(around);
+    const refused = new Map<number, string>();
+    let failed = false;
+    for (const operation of diffWiring(wiring, this.#actual)) {
+      try {
+        this.#apply(operation);
+      } catch (error) {
+        failed = true;
+        if ('port' in operation) refused.set(operation.port, (error as Error).message);
+        this.#options.log.warn('wiring failed; trying again', { operation: formatOperation(operation), error });
+      }
+    }
+    this.#retryAt = failed ? this.#options.now() + this.#retryMs : Number.POSITIVE_INFINITY;
+    this.#retryMs = failed ? Math.min(this.#retryMs * 2, WIRING_RETRY_MAX_MS) : WIRING_RETRY_MS;
+    this.#options.onStatuses(
+      statuses.map((status) => {
+        const why = refused.get(around.topology.port(status.id)!.number);
+        return why === undefined ? status : { kind: 'port', id: status.id, state: 'refused', why };
+      }),
+    );
+  }
+
+  #apply(operation: Operation): void {
+    const { datapath, raise } = this.#options;
+    switch (operation.kind) {
+      case 'host':
+        datapath.setHost(operation.index, operation.host);
+        record(this.#actual.hosts, operation.index, operation.host);
+        break;
+      case 'place':
+        datapath.setDelivery(operation.port, deliveryOf(operation.place));
+        record(this.#actual.places, operation.port, operation.place);
+        break;
+      case 'flood':
+        datapath.setFlood(operation.flood, operation.group);
+        record(this.#actual.floods, operation.flood, operation.group);
+        break;
+      case 'plug':
+        datapath.plug(operation.port, operation.plug.interfaceName, { tap: operation.plug.tap });
+        raise(operation.plug.interfaceName);
+        record(this.#actual.plugs, operation.port, operation.plug);
+        break;
+      case 'unplug':
+        datapath.unplug(operation.port);
+        record(this.#actual.plugs, operation.port, undefined);
+        break;
+    }
+  }
+}
+
+function record<K, V>(map: Map<K, V>, key: K, value: V | undefined): void {
+  if (value === undefined) map.delete(key);
+  else map.set(key, value);
+}
+
+function deliveryOf(place: Place | undefined): Delivery | undefined {
+  if (place === undefined || place.kind === 'remote') return place;
+  return { kind: 'local', interfaceName: place.interfaceName };
+}
+
+/** Others are sent to only after they said `up`: nothing is lost on the way to a host that is not ready. */
+function remotePlace(hostId: Id, portId: Id, around: Surroundings): Place | undefined {
+  if (!around.underlay.has(hostId) || !around.isUp(hostId, portId)) return undefined;
+  return { kind: 'remote', host: around.indexOf(hostId) };
+}
+
+function localStatus(port: PortNode, around: Surroundings, taken: ReadonlyMap<string, PortNode>): PortStatus {
+  const { id } = port;
+  const { interfaceName } = port.binding!;
+  const found = around.interfaces.get(interfaceName);
+  if (found === undefined) return { kind: 'port', id, state: 'down', why: `no interface ${interfaceName} on the host` };
+  const first = taken.get(interfaceName);
+  if (first !== undefined) {
+    return { kind: 'port', id, state: 'refused', why: `interface ${interfaceName} carries port ${first.id} already` };
+  }
+  for (const host of around.topology.objects('host').values()) {
+    if (host.id !== around.hostId && around.isUp(host.id, id)) {
+      return { kind: 'port', id, state: 'claimed', why: `still up on host ${host.name}` };
+    }
+  }
+  if (!found.up) return { kind: 'port', id, state: 'down', why: `interface ${interfaceName} has no carrier` };
+  return { kind: 'port', id, state: 'up' };
+}
+
+function desiredFloods(
+  around: Surroundings,
+  plugs: ReadonlyMap<number, Plug>,
+  places: ReadonlyMap<number, Place>,
+): Map<number, FloodGroup> {
+  const floods = new Map<number, FloodGroup>();
+  for (const id of around.topology.objects('bridge').keys()) {
+    const bridge = around.topology.bridge(id);
+    if (bridge === undefined) continue;
+    const members: number[] = [];
+    const hosts = new Set<number>();
+    for (const memberId of bridge.members) {
+      const port = around.topology.port(memberId);
+      if (port === undefined) continue;
+      const place = places.get(port.number);
+      if (plugs.has(port.number)) members.push(port.number);
+      else if (place?.kind === 'remote') hosts.add(place.host);
+    }
+    floods.set(bridge.flood, { members, hosts: [...hosts].sort((a, b) => a - b) });
+  }
+  return floods;
+}
+
+/** Of plain values: objects and arrays of numbers, strings, booleans and bigints. */
+function sameValue(a: unknown, b: unknown): boolean {
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return a === b;
+  const keys = Object.keys(a);
+  if (keys.length !== Object.keys(b).length) return false;
+  return keys.every((key) => sameValue((a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key]));
+}

@@ -1,0 +1,160 @@
+// What happens by the clock and not by packets: idle flows go, learned addresses live on or are forgotten, neighbours in
+// use are asked again, routers advertise themselves.
+
+import type { Datapath, Injection, InstalledFlow } from '../datapath/datapath.ts';
+import type { Action } from '../flow/actions.ts';
+import { applyActions } from '../flow/apply.ts';
+import { FIELD, getMac } from '../flow/fields.ts';
+import { keyOfFrame } from '../flow/key.ts';
+import type { Flow, FlowTable } from '../flow/table.ts';
+import type { Born, Learned } from '../simulate/result.ts';
+import type { BridgeNode, Topology } from '../topology/nodes.ts';
+import type { Id } from '../topology/resource.ts';
+import type { Asker } from './asking.ts';
+import { FLOW_EVICT_IDLE_MS, FLOW_IDLE_MS, SWEEP_MS } from './limits.ts';
+import type { Replica } from './replica.ts';
+import type { Simulate } from './upcalls.ts';
+
+export type Advertise = (portId: Id, topology: Topology, learned: Learned) => readonly Born[];
+
+export interface ServiceParts {
+  readonly hostId: Id;
+  readonly datapath: Datapath;
+  readonly flows: FlowTable;
+  readonly replica: Replica;
+  readonly asker: Asker;
+  readonly simulate: Simulate;
+  readonly advertise: Advertise;
+  readonly now: () => number;
+}
+
+/** A sweep takes at most this part of the thread: it lists the kernel's table, which grows with the flows. */
+const SWEEP_SHARE = 0.02;
+/** At most this part of the flows goes at once when there is no room. */
+const EVICT_PART = 1 / 16;
+const EVICT_MIN = 64;
+/** Between two evictions: a table that is full of flows in use stays full. */
+const EVICT_PAUSE_MS = 250;
+
+export class Services {
+  readonly #parts: ServiceParts;
+  #nextSweep: number;
+  #lastEvict = Number.NEGATIVE_INFINITY;
+  /** By router port. */
+  readonly #nextAdvertisement = new Map<Id, number>();
+
+  constructor(parts: ServiceParts) {
+    this.#parts = parts;
+    this.#nextSweep = parts.now() + SWEEP_MS;
+  }
+
+  /** Does what is due. */
+  turn(now: number): void {
+    this.#parts.replica.expire(now);
+    this.#advertiseDue(now);
+    if (now < this.#nextSweep) return;
+    this.sweep(now);
+    const tookMs = this.#parts.now() - now;
+    this.#nextSweep = now + Math.max(SWEEP_MS, tookMs / SWEEP_SHARE);
+  }
+
+  /** One look at every flow in the kernel. */
+  sweep(now: number): void {
+    const { datapath, flows, replica, asker } = this.#parts;
+    const inUse = new Set<string>();
+    const idle: InstalledFlow[] = [];
+    for (const installed of datapath.flows()) {
+      const flow = flows.get(installed.key, installed.mask);
+      if (flow === undefined) {
+        // Found at the start and not yet decided again, or else nobody's.
+        if (replica.pending === 0) idle.push(installed);
+      } else if (installed.idleMs <= FLOW_IDLE_MS) {
+        keepAlive(flow, now - installed.idleMs, replica, inUse);
+      } else if (!answersNeighbour(installed.actions)) {
+        idle.push(installed);
+      }
+    }
+    this.#remove(idle);
+    for (const neighbour of replica.learned.dueNeighbours(inUse, now)) asker.refresh(neighbour);
+  }
+
+  /** Makes room: the flows that were idle for longest. False when none may go. */
+  evict(): boolean {
+    const { datapath, now } = this.#parts;
+    if (now() - this.#lastEvict < EVICT_PAUSE_MS) return false;
+    this.#lastEvict = now();
+    const installed = datapath.flows();
+    const candidates = installed
+      .filter((flow) => flow.idleMs >= FLOW_EVICT_IDLE_MS && !answersNeighbour(flow.actions))
+      .sort((a, b) => b.idleMs - a.idleMs)
+      .slice(0, Math.max(EVICT_MIN, Math.floor(installed.length * EVICT_PART)));
+    this.#remove(candidates);
+    return candidates.length > 0;
+  }
+
+  #remove(installed: readonly InstalledFlow[]): void {
+    const { datapath, flows } = this.#parts;
+    if (installed.length === 0) return;
+    for (const { key, mask } of installed) {
+      const flow = flows.get(key, mask);
+      if (flow !== undefined) flows.remove(flow);
+    }
+    datapath.remove(installed);
+  }
+
+  /** Unsolicited router advertisements (RFC 4861 §6.2.4), at each host to its own guests only: none is sent twice. */
+  #advertiseDue(now: number): void {
+    const { replica, advertise, datapath } = this.#parts;
+    const { topology } = replica;
+    const advertising = new Set<Id>();
+    for (const port of topology.objects('port').values()) {
+      if (port.routerAdvertisement === undefined || !port.adminUp) continue;
+      advertising.add(port.id);
+      const due = this.#nextAdvertisement.get(port.id) ?? now;
+      if (due > now) continue;
+      this.#nextAdvertisement.set(port.id, now + port.routerAdvertisement.intervalSeconds * 1000);
+      const packets = advertise(port.id, topology, replica.learned).flatMap((born) => this.#toGuestsHere(born));
+      if (packets.length > 0) datapath.inject(packets);
+    }
+    for (const id of this.#nextAdvertisement.keys()) if (!advertising.has(id)) this.#nextAdvertisement.delete(id);
+  }
+
+  /** The copies of a frame for ports of this host; a flood is decided for each member, as a receiving host does. */
+  #toGuestsHere({ to, frame }: Born): Injection[] {
+    const { hostId, replica, simulate } = this.#parts;
+    const { topology } = replica;
+    const bridge = topology.bridgeByFlood(to);
+    if (bridge === undefined) {
+      const here = topology.portByNumber(to)?.binding?.hostId === hostId;
+      return here ? [{ sense: 'deliver', number: to, frame }] : [];
+    }
+    return membersHere(bridge, topology, hostId).flatMap((member) => {
+      const { key } = keyOfFrame(frame, member, to);
+      if (key === undefined) return [];
+      const { actions } = simulate({ key, frame, lengthBytes: frame.length }, topology, replica.learned);
+      return applyActions(actions, frame).outputs.flatMap((output): Injection[] =>
+        output.kind === 'output' ? [{ sense: 'deliver', number: output.port, frame: output.frame }] : [],
+      );
+    });
+  }
+}
+
+function membersHere(bridge: BridgeNode, topology: Topology, hostId: Id): number[] {
+  return bridge.members.flatMap((id) => {
+    const port = topology.port(id);
+    return port?.binding?.hostId === hostId ? [port.number] : [];
+  });
+}
+
+/** A flow in use renews the MAC that its packets come from, and is a reason to ask its neighbours again. */
+function keepAlive(flow: Flow, usedAt: number, replica: Replica, inUse: Set<string>): void {
+  const source = `/${getMac(flow.key, FIELD.ethernetSource.at)}`;
+  for (const { question } of flow.tags) {
+    if (question.startsWith('mac/') && question.endsWith(source)) replica.learned.renew(question, usedAt);
+    else if (question.startsWith('neighbour/')) inUse.add(question);
+  }
+}
+
+/** Such a flow speaks for a port that may be silent for long; it goes when the port or its address does. */
+const answersNeighbour = (actions: readonly Action[]): boolean =>
+  actions.some(({ kind }) => kind === 'answerNeighbour');
