@@ -29,6 +29,7 @@ import {
   type FlowMask,
   FRAGMENT,
   floodOf,
+  maskedKey,
   ND_LINK_ADDRESS_AT,
   portOf,
   VLAN_PRESENT,
@@ -72,12 +73,13 @@ const RESERVED: readonly FieldName[] = [
 /** The class of all packets whose key equals `key` under `mask`; without a mask the whole key. */
 export function formatMatch(key: FlowKey, mask: FlowMask = ALL): string {
   const words: string[] = [];
+  const masked = maskedKey(key, mask);
   /** Adds `name=value` when the field is marked; a mask that is not whole is told behind a slash. */
   const add = (name: string, at: number, bytes: number, format: (key: FlowKey, at: number) => string): void => {
     const marked = mask.subarray(at, at + bytes);
     if (marked.every((byte) => byte === 0)) return;
     const whole = marked.every((byte) => byte === 0xff);
-    words.push(`${name}=${format(key, at)}${whole ? '' : `/0x${hex(marked)}`}`);
+    words.push(`${name}=${format(masked, at)}${whole ? '' : `/0x${hex(marked)}`}`);
   };
   const field = (name: string, of: FieldName, format: (key: FlowKey, at: number) => string): void =>
     add(name, FIELD[of].at, FIELD[of].bytes, format);
@@ -88,14 +90,14 @@ export function formatMatch(key: FlowKey, mask: FlowMask = ALL): string {
 
   field('port', 'port', () => String(portOf(key)));
   if (floodOf(key) !== 0) field('flood', 'flood', () => String(floodOf(key)));
-  field('eth', 'etherType', (_, at) => numberWord(ETHER_TYPE_WORDS, readU16(key, at), 16));
+  field('eth', 'etherType', (of, at) => numberWord(ETHER_TYPE_WORDS, readU16(of, at), 16));
   field('eth-src', 'ethernetSource', macAt);
   field('eth-dst', 'ethernetDestination', macAt);
   field('vlan', 'vlan', vlanAt);
   if (readU16(key, FIELD.vlan.at) !== 0) field('inner-vlan', 'innerVlan', vlanAt);
   const etherType = etherTypeOf(key);
   if (etherType === ETHER_TYPE.arp) {
-    field('op', 'protocol', (_, at) => numberWord(ARP_WORDS, key[at]!, 10));
+    field('op', 'protocol', (of, at) => numberWord(ARP_WORDS, of[at]!, 10));
     add('sender', FIELD.source.at + 12, 4, ip4At);
     add('sender-mac', ARP_SENDER_MAC_AT, 6, macAt);
     add('target', FIELD.destination.at + 12, 4, ip4At);
@@ -105,8 +107,8 @@ export function formatMatch(key: FlowKey, mask: FlowMask = ALL): string {
     field('proto', 'protocol', () => numberWord(PROTOCOL_WORDS, protocol, 10));
     address('src', 'source');
     address('dst', 'destination');
-    field('tos', 'trafficClass', (_, at) => `0x${key[at]!.toString(16).padStart(2, '0')}`);
-    field('fragment', 'fragment', (_, at) => numberWord(FRAGMENT_WORDS, key[at]!, 10));
+    field('tos', 'trafficClass', (of, at) => `0x${of[at]!.toString(16).padStart(2, '0')}`);
+    field('fragment', 'fragment', (of, at) => numberWord(FRAGMENT_WORDS, of[at]!, 10));
     if (isIcmp(protocol, etherType)) {
       field('type', 'sourcePort', u16At);
       field('code', 'destinationPort', u16At);
@@ -114,7 +116,7 @@ export function formatMatch(key: FlowKey, mask: FlowMask = ALL): string {
       field('sport', 'sourcePort', u16At);
       field('dport', 'destinationPort', u16At);
     }
-    if (protocol === PROTOCOL.tcp) field('flags', 'tcpFlags', (_, at) => formatTcpFlags(key[at]!));
+    if (protocol === PROTOCOL.tcp) field('flags', 'tcpFlags', (of, at) => formatTcpFlags(of[at]!));
     if (protocol === PROTOCOL.icmp6 && etherType === ETHER_TYPE.ip6) {
       const type = readU16(key, FIELD.sourcePort.at);
       if (type >= 135 && type <= 137) address('nd-target', 'translatedDestination');
