@@ -33,19 +33,19 @@ export function switchFrame(walk: Walk, bridge: BridgeNode, port: PortNode | und
   if (isGroupMac(destination)) {
     const answered = port === undefined ? undefined : suppress(walk, bridge, port, reject);
     if (answered !== undefined) return answered;
-    walk.note(at, `${destination === MAC_BROADCAST ? 'broadcast' : 'multicast'}: flood`);
+    walk.note(at, () => `${destination === MAC_BROADCAST ? 'broadcast' : 'multicast'}: flood`);
     return flood(walk, bridge, port, reject);
   }
   const egressId = walk.portOfMac(bridge, walk.view.vlanId(), destination);
   if (egressId === undefined) {
-    walk.note(at, `${formatMac(destination)} is not known: flood`);
+    walk.note(at, () => `${formatMac(destination)} is not known: flood`);
     return flood(walk, bridge, port, reject);
   }
   if (egressId === port?.id)
     return drop(DROP.samePort, `${at}: ${formatMac(destination)} is behind the port it came from`);
   const egress = walk.port(egressId);
   if (egress === undefined) return needsDevice(bridge.id);
-  walk.note(at, `${formatMac(destination)} is at port ${portName(egress)}`);
+  walk.note(at, () => `${formatMac(destination)} is at port ${portName(egress)}`);
   return runBridgeChain(walk, bridge, 'out', egress, reject) ?? { kind: 'leave', port: egress };
 }
 
@@ -94,7 +94,7 @@ function suppress(walk: Walk, bridge: BridgeNode, port: PortNode, reject: Reject
   if (stop !== undefined) return stop;
   const at = `bridge ${named(bridge)}`;
   if (owner.router) {
-    walk.note(at, `${formatIp(target)} is the router at port ${portName(ownerPort)}`);
+    walk.note(at, () => `${formatIp(target)} is the router at port ${portName(ownerPort)}`);
     return { kind: 'leave', port: ownerPort };
   }
   return {
@@ -128,7 +128,7 @@ function solicitRouters(walk: Walk, bridge: BridgeNode, port: PortNode, reject: 
     if (peered !== undefined && peer?.object.routerAdvertisement !== undefined) routers.push(peered);
   }
   if (routers.length === 0) return undefined;
-  walk.note(`bridge ${named(bridge)}`, 'router solicitation: to the routers that advertise');
+  walk.note(`bridge ${named(bridge)}`, () => 'router solicitation: to the routers that advertise');
   return (
     runBridgeChain(walk, bridge, 'out', undefined, reject) ?? { kind: 'flood', bridge, members: false, ports: routers }
   );

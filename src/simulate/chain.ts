@@ -30,8 +30,7 @@ function tryChain(walk: Walk, chainId: Id, hook: Hook, visited: Set<Id>): ChainV
   const chain = walk.chain(chainId);
   if (chain === undefined || visited.has(chainId)) {
     walk.askedRules(chainId, Number.POSITIVE_INFINITY);
-    walk.note(
-      hook.at,
+    walk.note(hook.at, () =>
       chain === undefined ? `chain ${chainId} does not exist` : `chain ${named(chain)} was visited before`,
     );
     return undefined;
@@ -40,7 +39,7 @@ function tryChain(walk: Walk, chainId: Id, hook: Hook, visited: Set<Id>): ChainV
   for (const rule of chain.rules) {
     if (!ruleMatches(walk, rule.match, hook)) continue;
     const name = `chain ${named(chain)} rule ${rule.position}`;
-    walk.note(hook.at, `${name} matches: ${rule.action}`);
+    walk.note(hook.at, () => `${name} matches: ${rule.action}`);
     if (rule.action === 'jump') {
       const inner = rule.jumpChainId === undefined ? undefined : tryChain(walk, rule.jumpChainId, hook, visited);
       if (inner === undefined) continue;

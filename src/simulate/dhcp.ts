@@ -2,7 +2,7 @@
 // A request that nobody here has an answer for is an ordinary packet: a guest may run a server of its own.
 
 import { UP } from '../flow/reasons.ts';
-import { type Mac, parseIp, prefixContains } from '../packet/address.ts';
+import { isGroupMac, type Mac, parseIp, prefixContains } from '../packet/address.ts';
 import type { BridgeNode, PortNode } from '../topology/nodes.ts';
 import { answerDhcp4 } from './dhcp4.ts';
 import { answerDhcp6 } from './dhcp6.ts';
@@ -13,12 +13,13 @@ import { portName, type Stop, type Walk } from './walk.ts';
 
 export function dhcp(walk: Walk, port: PortNode): Stop | undefined {
   if (port.deviceKind !== 'bridge' || !port.adminUp) return undefined;
-  const family = walk.view.family();
-  if (family === undefined || !isDhcp(walk, family) || walk.view.cameTagged()) return undefined;
   const bridge = walk.bridge(port.deviceId);
   walk.ask(QUESTION.port(port.id));
   walk.ask(QUESTION.dhcp(port.deviceId));
-  if (bridge === undefined || !bridge.adminUp) return undefined;
+  if (bridge === undefined || !bridge.adminUp || bridge.dhcp.length === 0) return undefined;
+  const family = walk.view.family();
+  if (family === undefined || !mayBeForServer(walk) || !isDhcp(walk, family) || walk.view.cameTagged())
+    return undefined;
   const mac = walk.view.ethernetSource();
   if (port.mac !== undefined && port.mac !== mac) return undefined;
   const lease = leaseFor(bridge, port, mac, family);
@@ -33,6 +34,9 @@ export function dhcp(walk: Walk, port: PortNode): Stop | undefined {
     },
   };
 }
+
+/** L4 ports are only looked at where a request may be: else each port would make a class of its own. */
+const mayBeForServer = (walk: Walk): boolean => isGroupMac(walk.view.ethernetDestination());
 
 /** A subnet with a fixed address for the MAC wins over one with an address of the port, that over one with neither. */
 function leaseFor(bridge: BridgeNode, port: PortNode, mac: Mac, family: 4 | 6): Lease | undefined {

@@ -1,6 +1,6 @@
 // How questions are spelled: by walks as tags, by changes as touches. One place, so that they cannot differ.
 
-import { formatIp, type Ip, type Mac } from '../packet/address.ts';
+import type { Ip, Mac } from '../packet/address.ts';
 import type { Id } from '../topology/resource.ts';
 
 export const QUESTION = {
@@ -21,5 +21,5 @@ export const QUESTION = {
   /** Where a MAC is on a bridge: configured or learned. */
   mac: (bridgeId: Id, vlan: number, mac: Mac) => `mac/${bridgeId}/${vlan}/${mac}`,
   /** Who has an address: on a bridge by configuration, at a router port as learned. */
-  neighbour: (bridgeOrPortId: Id, ip: Ip) => `neighbour/${bridgeOrPortId}/${formatIp(ip)}`,
+  neighbour: (bridgeOrPortId: Id, ip: Ip) => `neighbour/${bridgeOrPortId}/${ip}`,
 } as const;

@@ -95,7 +95,7 @@ function routePacket(walk: Walk, router: RouterNode, port: PortNode | undefined)
       `${at} has no route to ${destinationText(walk)}`,
     );
   }
-  walk.note(at, `route ${formatPrefix(route.destination)}: ${routeText(walk, route)}`);
+  walk.note(at, () => `route ${formatPrefix(route.destination)}: ${routeText(walk, route)}`);
   switch (route.nextHop) {
     case 'local':
       return deliverLocally(walk, router, port);
@@ -284,7 +284,7 @@ function forward(walk: Walk, router: RouterNode, port: PortNode | undefined, rou
       `${at}: ${formatIp(nextHop)} does not answer at port ${portName(egress)}`,
     );
   }
-  walk.note(at, `next hop ${formatIp(nextHop)} out of port ${portName(egress)}`);
+  walk.note(at, () => `next hop ${formatIp(nextHop)} out of port ${portName(egress)}`);
   view.setEthernet(mac, egress.mac);
   return { kind: 'leave', port: egress };
 }
@@ -328,7 +328,7 @@ function checkLength(walk: Walk, router: RouterNode, port: PortNode | undefined,
   if (length <= egress.mtuBytes) return undefined;
   if (walk.mayFragment()) {
     walk.fragmentTo = egress.mtuBytes;
-    walk.note(`router ${named(router)}`, `cuts it into fragments of ${egress.mtuBytes} bytes`);
+    walk.note(`router ${named(router)}`, () => `cuts it into fragments of ${egress.mtuBytes} bytes`);
     return undefined;
   }
   const error: IcmpError = { ...ICMP_ERROR.fragmentationNeeded, mtuBytes: egress.mtuBytes };

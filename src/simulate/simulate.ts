@@ -3,7 +3,7 @@
 
 import type { Action } from '../flow/actions.ts';
 import { applyActions } from '../flow/apply.ts';
-import { FIELD, floodOf, markField, portOf } from '../flow/fields.ts';
+import { FIELD, type FlowKey, floodOf, markField, portOf } from '../flow/fields.ts';
 import { keyOfFrame } from '../flow/key.ts';
 import { DROP, type DropReason, UP } from '../flow/reasons.ts';
 import type { Tag } from '../flow/tags.ts';
@@ -93,7 +93,7 @@ class Journey {
       this.stop(drop(DROP.noDelivery, `port ${portName(member)} is no member of the flood`));
       return;
     }
-    this.walk.note(`bridge ${named(bridge)}`, `flooded to port ${portName(member)}`);
+    this.walk.note(`bridge ${named(bridge)}`, () => `flooded to port ${portName(member)}`);
     this.#leave(member);
   }
 
@@ -120,7 +120,7 @@ class Journey {
 
   stop(stop: Stop): void {
     this.stops.push(stop);
-    if (stop.kind !== 'needs') this.walk.note(stop.kind, stop.why);
+    if (stop.kind !== 'needs') this.walk.note(stop.kind, () => stop.why);
   }
 
   #enter(port: PortNode): void {
@@ -130,7 +130,7 @@ class Journey {
       this.stop(drop(DROP.hopLimit, `more than ${HOP_LIMIT} devices: the topology loops`));
       return;
     }
-    walk.note(`port ${portName(port)}`, 'in');
+    walk.note(`port ${portName(port)}`, () => 'in');
     if (port.deviceKind === 'bridge') {
       const bridge = walk.bridge(port.deviceId);
       if (bridge === undefined) this.stop(needsDevice(port.deviceId));
@@ -174,7 +174,7 @@ class Journey {
       return;
     }
     if (port.binding !== undefined) {
-      walk.note(`port ${portName(port)}`, 'out to its guest');
+      walk.note(`port ${portName(port)}`, () => 'out to its guest');
       this.#emit({ kind: 'output', port: port.number });
       return;
     }
@@ -287,19 +287,23 @@ function checked(journey: Journey): Action[] {
 function forwarded(journey: Journey): Result {
   const { walk } = journey;
   const actions = checked(journey);
-  const outcome = { verdict: 'forward' as const, why: `${journey.outputs.filter(isOutput).length} ways out`, actions };
+  const outcome = { verdict: 'forward' as const, why: waysOut(journey), actions };
   if (walk.fragmentTo === undefined) return result(journey, outcome);
-  const pieces = fragmentIpv4(walk.frame, networkOffset(walk.frame), walk.fragmentTo);
-  const born = pieces.flatMap((piece) =>
-    sendable(
-      actions.filter((action) => action.kind !== 'checkLength'),
-      piece,
-    ),
+  const unchecked = actions.filter((action) => action.kind !== 'checkLength');
+  const born = fragmentIpv4(walk.frame, networkOffset(walk.frame), walk.fragmentTo).flatMap((piece) =>
+    sendable(unchecked, piece, walk.view.key),
   );
   return result(journey, { ...outcome, cacheable: false, born });
 }
 
-const isOutput = (action: Action): boolean => action.kind === 'output' || action.kind === 'flood';
+function waysOut(journey: Journey): string {
+  const { topology } = journey.walk.world;
+  const ways = journey.outputs.flatMap((action) => {
+    if (action.kind === 'flood') return [`the members of bridge ${named(topology.bridgeByFlood(action.flood)!)}`];
+    return action.kind === 'output' ? [`port ${portName(topology.portByNumber(action.port)!)}`] : [];
+  });
+  return `to ${ways.join(', ')}`;
+}
 
 /** The data path may answer if the owner's own answer would reach the asker. All that the answer is made of is marked. */
 function answeredNeighbour(journey: Journey, stop: Extract<Stop, { kind: 'answerNeighbour' }>): Result {
@@ -366,13 +370,13 @@ function bear(birth: Birth, world: World, depth: number): { born: Born[]; needs:
   const walk = new Walk(world, parsed.key, birth.frame, birth.frame.length - ETHERNET_BYTES, depth);
   const journey = new Journey(walk);
   journey.born(birth.from);
-  return { born: sendable(checked(journey), birth.frame), needs: needsOf(journey), tags: walk.tags };
+  return { born: sendable(checked(journey), birth.frame, parsed.key), needs: needsOf(journey), tags: walk.tags };
 }
 
 /** The frames that the actions make of this one, each with where it goes. */
-function sendable(actions: readonly Action[], frame: Uint8Array): Born[] {
+function sendable(actions: readonly Action[], frame: Uint8Array, key: FlowKey): Born[] {
   const born: Born[] = [];
-  for (const outcome of applyActions(actions, frame).outputs) {
+  for (const outcome of applyActions(actions, frame, key).outputs) {
     if (outcome.kind === 'output') born.push({ to: outcome.port, frame: outcome.frame });
     else if (outcome.kind === 'flood') born.push({ to: outcome.flood, frame: outcome.frame });
   }

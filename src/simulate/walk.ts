@@ -109,8 +109,9 @@ export class Walk {
     this.depth = depth;
   }
 
-  note(at: string, text: string): void {
-    this.world.recorder?.step({ depth: this.depth, at, text });
+  /** Texts are only made when somebody records. */
+  note(at: string, text: () => string): void {
+    this.world.recorder?.step({ depth: this.depth, at, text: text() });
   }
 
   ask(question: string, prefix?: Prefix): void {
@@ -174,7 +175,7 @@ export class Walk {
   teachMac(bridge: BridgeNode, vlan: number, mac: Mac, port: PortNode): void {
     if (this.portOfMac(bridge, vlan, mac) === port.id || bridge.macs.has(`${vlan}/${mac}`)) return;
     this.lessons.push({ kind: 'mac', bridgeId: bridge.id, vlan, mac, portId: port.id });
-    this.note(`bridge ${bridge.name}`, `learns ${formatMac(mac)} at port ${portName(port)}`);
+    this.note(`bridge ${bridge.name}`, () => `learns ${formatMac(mac)} at port ${portName(port)}`);
   }
 
   /** `renew`: say so even when it is known, so that it lives on. */
@@ -182,7 +183,7 @@ export class Walk {
     const known = this.learnedNeighbour(port, ip) === mac;
     if (known && !renew) return;
     this.lessons.push({ kind: 'neighbour', portId: port.id, ip, mac });
-    if (!known) this.note(`port ${portName(port)}`, `learns ${formatIp(ip)} at ${formatMac(mac)}`);
+    if (!known) this.note(`port ${portName(port)}`, () => `learns ${formatIp(ip)} at ${formatMac(mac)}`);
   }
 
   /** TTL or hop limit of the packet at hand; undefined when only the class is known. Never part of the class. */

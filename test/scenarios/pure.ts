@@ -1,0 +1,139 @@
+// Scenarios on simulate() alone: no data path, no agent. Deliveries are computed from the actions; a flood is expanded
+// by simulating the class of each member.
+
+import { applyActions } from '../../src/flow/apply.ts';
+
+import { formatActions, formatMatch, formatTags } from '../../src/flow/format.ts';
+import { keyOfFrame } from '../../src/flow/key.ts';
+import { dropWords } from '../../src/flow/reasons.ts';
+import { formatIp } from '../../src/packet/address.ts';
+import { QUESTION } from '../../src/simulate/question.ts';
+import type { Arrival, Born, Need, Recorder, Result, Step } from '../../src/simulate/result.ts';
+import { simulate, solicit } from '../../src/simulate/simulate.ts';
+import { LearnedMaps, type Model } from '../model.ts';
+import type { Delivery, Engine, Sent } from './engine.ts';
+
+interface Parked {
+  readonly port: string;
+  readonly frame: Uint8Array;
+  readonly needs: readonly Need[];
+}
+
+export class PureEngine implements Engine {
+  readonly name = 'pure';
+  readonly learned = new LearnedMaps();
+  readonly #model: Model;
+  #parked: Parked[] = [];
+
+  constructor(model: Model) {
+    this.#model = model;
+  }
+
+  async change(): Promise<void> {}
+
+  async send(port: string, frame: Uint8Array): Promise<Sent> {
+    const arrival = this.arrival(port, frame);
+    if ('drop' in arrival) return { verdict: [`drop: ${dropWords(arrival.drop)}`], deliveries: [] };
+    const result = simulate(arrival, this.#model.topology, this.learned);
+    const deliveries = this.#carryOut(port, arrival, result);
+    const verdict = [`${result.verdict}: ${result.why}`];
+    if (result.verdict === 'needs') {
+      verdict.splice(0, 1, ...result.needs.map((need) => this.#needText(need)));
+      this.#parked.push({ port, frame, needs: result.needs });
+    }
+    return { verdict, deliveries: [...deliveries, ...this.#retry()] };
+  }
+
+  async forget(question: string): Promise<void> {
+    this.learned.macs.delete(question);
+    this.learned.neighbours.delete(question);
+  }
+
+  async close(): Promise<void> {}
+
+  classOf(port: string, frame: Uint8Array): string[] {
+    const arrival = this.arrival(port, frame);
+    if ('drop' in arrival) return [`drop: ${dropWords(arrival.drop)}`];
+    const result = simulate(arrival, this.#model.topology, this.learned);
+    return [formatMatch(arrival.key, result.mask), formatActions(result.actions), ...formatTags(result.tags)];
+  }
+
+  trace(port: string, frame: Uint8Array): string[] {
+    const lines: string[] = [];
+    const recorder: Recorder = {
+      step: (step: Step) => lines.push(`${'  '.repeat(step.depth)}${step.at}: ${step.text}`),
+    };
+    const arrival = this.arrival(port, frame);
+    if ('drop' in arrival) return [`drop: ${dropWords(arrival.drop)}`];
+    const result = simulate(arrival, this.#model.topology, this.learned, recorder);
+    return [...lines, `${result.verdict}: ${result.why}`];
+  }
+
+  arrival(port: string, frame: Uint8Array, flood = 0): Arrival | { drop: number } {
+    const parsed = keyOfFrame(frame, this.#model.number(port), flood);
+    if (parsed.drop !== undefined) return { drop: parsed.drop };
+    return { key: parsed.key, frame, lengthBytes: frame.length - 14 };
+  }
+
+  #carryOut(port: string, arrival: Arrival, result: Result): Delivery[] {
+    this.#learn(result);
+    const sent: Born[] = [];
+    const deliveries: Delivery[] = [];
+    if (result.cacheable) {
+      for (const output of applyActions(result.actions, arrival.frame, arrival.key, arrival.lengthBytes).outputs) {
+        if (output.kind === 'output') sent.push({ to: output.port, frame: output.frame });
+        else if (output.kind === 'flood') sent.push({ to: output.flood, frame: output.frame });
+        else if (output.kind === 'answer') deliveries.push({ port, frame: output.frame });
+      }
+    }
+    for (const need of result.needs) {
+      if (need.kind === 'neighbour') sent.push(...solicit(need, this.#model.topology, this.learned));
+    }
+    sent.push(...result.born);
+    return [...deliveries, ...sent.flatMap((each) => this.#deliver(each, port))];
+  }
+
+  #deliver(born: Born, from: string): Delivery[] {
+    const bridge = this.#model.topology.bridgeByFlood(born.to);
+    if (bridge === undefined) return [{ port: this.#model.nameOf(born.to), frame: born.frame }];
+    const deliveries: Delivery[] = [];
+    for (const id of bridge.members) {
+      const member = this.#model.topology.port(id)!;
+      if (member.name === from) continue;
+      const arrival = this.arrival(member.name, born.frame, bridge.flood);
+      if ('drop' in arrival) continue;
+      deliveries.push(...this.#carryOut(member.name, arrival, simulate(arrival, this.#model.topology, this.learned)));
+    }
+    return deliveries;
+  }
+
+  #learn(result: Result): void {
+    for (const lesson of result.learn) {
+      if (lesson.kind === 'mac')
+        this.learned.macs.set(QUESTION.mac(lesson.bridgeId, lesson.vlan, lesson.mac), lesson.portId);
+      else this.learned.neighbours.set(QUESTION.neighbour(lesson.portId, lesson.ip), lesson.mac);
+    }
+  }
+
+  /** Packets that waited and now know what they needed. */
+  #retry(): Delivery[] {
+    const waiting = this.#parked;
+    this.#parked = [];
+    return waiting.flatMap((parked) => {
+      const arrival = this.arrival(parked.port, parked.frame);
+      if ('drop' in arrival) return [];
+      const result = simulate(arrival, this.#model.topology, this.learned);
+      if (result.verdict === 'needs') {
+        this.#parked.push(parked);
+        return [];
+      }
+      return this.#carryOut(parked.port, arrival, result);
+    });
+  }
+
+  #needText(need: Need): string {
+    if (need.kind === 'device') return `needs device ${need.deviceId}`;
+    const port = this.#model.topology.port(need.portId);
+    return `needs neighbour ${formatIp(need.ip)} at port ${port?.name}`;
+  }
+}
