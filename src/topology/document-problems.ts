@@ -4,7 +4,7 @@ import type { TSchema } from 'typebox';
 import { FORMAT_WORDS } from './resource.ts';
 
 export interface DocumentProblem {
-  readonly code: 'malformed' | 'unknownField' | 'required' | 'readOnly';
+  readonly code: 'malformed';
   readonly message: string;
   /** JSON pointer into the document; '' is the whole. */
   readonly path: string;
@@ -44,16 +44,14 @@ export function unknownFields(schema: Keywords, value: unknown, path: string): D
   if (properties === undefined || !isRecord(value)) {
     // Names are free, but this one would be no name to JavaScript.
     if (!isRecord(value) || !Object.hasOwn(value, '__proto__')) return [];
-    return [
-      { code: 'unknownField', message: '__proto__ cannot be used as a name', path: pointerTo(path, '__proto__') },
-    ];
+    return [{ code: 'malformed', message: '__proto__ cannot be used as a name', path: pointerTo(path, '__proto__') }];
   }
   return Object.keys(value).flatMap((name): DocumentProblem[] => {
     const below = Object.hasOwn(properties, name) ? properties[name] : undefined;
     if (below !== undefined) return unknownFields(below, value[name], pointerTo(path, name));
     const like = nearest(name, Object.keys(properties));
     const hint = like === undefined ? `there are ${Object.keys(properties).join(', ')}` : `did you mean ${like}?`;
-    return [{ code: 'unknownField', message: `there is no field ${name}: ${hint}`, path: pointerTo(path, name) }];
+    return [{ code: 'malformed', message: `there is no field ${name}: ${hint}`, path: pointerTo(path, name) }];
   });
 }
 
@@ -95,7 +93,7 @@ export function readable(schema: Keywords, errors: readonly SchemaError[], value
     if (keyword === 'required') {
       for (const name of (params as { requiredProperties: string[] }).requiredProperties) {
         const words = at.properties?.[name] === undefined ? '' : `: ${wordsOf(at.properties[name])}`;
-        add({ code: 'required', message: `${name} is missing${words}`, path: pointerTo(instancePath, name) });
+        add({ code: 'malformed', message: `${name} is missing${words}`, path: pointerTo(instancePath, name) });
       }
     } else if (keyword === 'uniqueItems') {
       const index = (params as { duplicateItems: number[] }).duplicateItems[0]!;

@@ -143,7 +143,11 @@ function readOnlyProblems(schema: Keywords, given: Json, before: Json | undefine
     if (!fixed || (before !== undefined && given[name] === before[name])) return [];
     const was = before === undefined ? '' : `, it is ${JSON.stringify(before[name])}`;
     return [
-      { code: 'readOnly', message: `${name} is assigned by the server${was}: leave it out`, path: pointerTo('', name) },
+      {
+        code: 'malformed',
+        message: `${name} is assigned by the server${was}: leave it out`,
+        path: pointerTo('', name),
+      },
     ];
   });
 }
@@ -164,9 +168,11 @@ function withDefaults(schema: Keywords, value: unknown): unknown {
     return value.map((item) => (schema.items === undefined ? item : withDefaults(schema.items, item)));
   if (!isRecord(value) || schema.properties === undefined) return value;
   const result: Json = { ...value };
+  const required = new Set(schema.required);
   for (const [name, property] of Object.entries(schema.properties)) {
     if (result[name] === undefined) {
-      if (property.default === undefined) delete result[name];
+      // What is optional has no default of its own: none of it is a meaning too (a condition that is not there).
+      if (property.default === undefined || !required.has(name)) delete result[name];
       else result[name] = structuredClone(property.default);
     }
     if (result[name] !== undefined) result[name] = withDefaults(property, result[name]);

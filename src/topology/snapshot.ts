@@ -81,7 +81,10 @@ function changedPorts(before: State, state: State, edits: Edits): PortStep[] {
   }
   return [...dirty].map((id) => {
     const object = state.objects.port.get(id);
-    return { id, was: before.ports.get(id), now: object && portNode(object, deviceKindOf(state, object.deviceId)) };
+    const was = before.ports.get(id);
+    if (object === undefined) return { id, was, now: undefined };
+    const now = portNode(object, deviceKindOf(state, object.deviceId));
+    return { id, was, now: was?.object === object && was.deviceKind === now.deviceKind ? was : now };
   });
 }
 

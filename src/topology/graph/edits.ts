@@ -62,17 +62,38 @@ class Moves<K extends string | number> {
 }
 
 /** Rising lists; the very same list when nothing differs, undefined when nobody is left. */
-function moved(was: readonly Id[] | undefined, moves: ReadonlyMap<Id, boolean>): readonly Id[] | undefined {
-  const ids = new Set(was);
-  let differs = false;
-  for (const [id, comes] of moves) {
-    if (comes === ids.has(id)) continue;
-    differs = true;
-    if (comes) ids.add(id);
-    else ids.delete(id);
+function moved(was: readonly Id[] = [], moves: ReadonlyMap<Id, boolean>): readonly Id[] | undefined {
+  const real = [...moves].filter(([id, comes]) => comes !== (was[placeOf(was, id)] === id));
+  if (real.length === 0) return was.length === 0 ? undefined : was;
+  if (real.length > FEW) {
+    const ids = new Set(was);
+    for (const [id, comes] of real) {
+      if (comes) ids.add(id);
+      else ids.delete(id);
+    }
+    return ids.size === 0 ? undefined : [...ids].sort();
   }
-  if (!differs) return was;
-  return ids.size === 0 ? undefined : [...ids].sort();
+  const now = [...was];
+  for (const [id, comes] of real) {
+    if (comes) now.splice(placeOf(now, id), 0, id);
+    else now.splice(placeOf(now, id), 1);
+  }
+  return now.length === 0 ? undefined : now;
+}
+
+/** Up to so many moves, putting each in its place costs less than sorting the list anew. */
+const FEW = 16;
+
+/** The index of the id in a rising list, or where it belongs. */
+function placeOf(ids: readonly Id[], id: Id): number {
+  let from = 0;
+  let to = ids.length;
+  while (from < to) {
+    const middle = (from + to) >>> 1;
+    if (ids[middle]! < id) from = middle + 1;
+    else to = middle;
+  }
+  return from;
 }
 
 export function editedUsers(users: Users, edits: Edits): Users {
