@@ -1,0 +1,186 @@
+// The tables of the memory data path: what the kernel keeps in maps. Time comes in as an argument, in milliseconds.
+
+import type { Action } from '../flow/actions.ts';
+import {
+  etherTypeOf,
+  FIELD,
+  type FlowKey,
+  type FlowMask,
+  FRAGMENT,
+  getIp,
+  maskedKey,
+  portOf,
+  sameBytes,
+} from '../flow/fields.ts';
+import { parsePacket } from '../packet/packet.ts';
+import { ACTIONS_MAX, NUMBERS } from './contract.ts';
+import { type Budgets, type Counter, type CounterKind, DatapathFull, type FlowEntry } from './datapath.ts';
+
+/** Bytes as a Map key. */
+const textOf = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
+
+export interface StoredFlow extends FlowEntry {
+  packets: number;
+  bytes: number;
+  usedMs: number;
+}
+
+/** Flows by mask, masks in the order in which they are tried. */
+export class MemoryFlows {
+  readonly #masks: { readonly mask: FlowMask; readonly flows: Map<string, StoredFlow> }[] = [];
+  readonly #flowsMax: number;
+  #size = 0;
+
+  constructor(flowsMax: number) {
+    this.#flowsMax = flowsMax;
+  }
+
+  /** All or none. */
+  install(flows: readonly FlowEntry[], nowMs: number): void {
+    const fresh = new Set<string>();
+    const masks = this.#masks.map(({ mask }) => mask);
+    for (const { key, mask, actions } of flows) {
+      if (actions.length > ACTIONS_MAX)
+        throw new RangeError(`a flow of ${actions.length} steps: at most ${ACTIONS_MAX} fit`);
+      if (!masks.some((known) => sameBytes(known, mask))) masks.push(mask);
+      const masked = textOf(maskedKey(key, mask));
+      if (this.#tableOf(mask)?.flows.has(masked) !== true) fresh.add(textOf(mask) + masked);
+    }
+    if (masks.length > NUMBERS.MASKS_MAX) {
+      throw new DatapathFull(`there would be ${masks.length} masks: at most ${NUMBERS.MASKS_MAX} fit`);
+    }
+    if (this.#size + fresh.size > this.#flowsMax) throw new DatapathFull(`at most ${this.#flowsMax} flows fit`);
+    for (const { key, mask, actions } of flows) this.#put(key, mask, actions, nowMs);
+  }
+
+  remove(key: FlowKey, mask: FlowMask): void {
+    const table = this.#tableOf(mask);
+    if (table?.flows.delete(textOf(maskedKey(key, mask))) !== true) return;
+    this.#size--;
+    if (table.flows.size === 0) this.#masks.splice(this.#masks.indexOf(table), 1);
+  }
+
+  find(key: FlowKey): StoredFlow | undefined {
+    for (const { mask, flows } of this.#masks) {
+      const flow = flows.get(textOf(maskedKey(key, mask)));
+      if (flow !== undefined) return flow;
+    }
+    return undefined;
+  }
+
+  all(): StoredFlow[] {
+    return this.#masks.flatMap(({ flows }) => [...flows.values()]);
+  }
+
+  #tableOf(mask: FlowMask) {
+    return this.#masks.find((known) => sameBytes(known.mask, mask));
+  }
+
+  #put(key: FlowKey, mask: FlowMask, actions: readonly Action[], nowMs: number): void {
+    let table = this.#tableOf(mask);
+    if (table === undefined) {
+      table = { mask: mask.slice(), flows: new Map() };
+      this.#masks.push(table);
+    }
+    const masked = maskedKey(key, mask);
+    const before = table.flows.get(textOf(masked));
+    if (before === undefined) this.#size++;
+    const { packets, bytes, usedMs } = before ?? { packets: 0, bytes: 0, usedMs: nowMs };
+    table.flows.set(textOf(masked), { key: masked, mask: table.mask, actions: [...actions], packets, bytes, usedMs });
+  }
+}
+
+const FRAGMENTS_MAX = 8192;
+
+/** Ports of first fragments, the least recently used forgotten first. */
+export class MemoryFragments {
+  readonly #ports = new Map<string, Uint8Array>();
+
+  /** The first fragment writes its ports, a later one takes them. False: a later one without its first. */
+  fill(key: FlowKey, frame: Uint8Array): boolean {
+    const part = key[FIELD.fragment.at]!;
+    if (part === FRAGMENT.none) return true;
+    const id = parsePacket(frame)?.fragment?.id;
+    const addresses = `${getIp(key, FIELD.source.at)} ${getIp(key, FIELD.destination.at)}`;
+    const name = `${portOf(key)} ${id} ${addresses} ${key[FIELD.protocol.at]} ${etherTypeOf(key)}`;
+    const ports = key.subarray(FIELD.sourcePort.at, FIELD.destinationPort.at + FIELD.destinationPort.bytes);
+    const first = part === FRAGMENT.first ? ports.slice() : this.#ports.get(name);
+    if (first === undefined) return false;
+    ports.set(first);
+    this.#ports.delete(name);
+    this.#ports.set(name, first);
+    if (this.#ports.size > FRAGMENTS_MAX) this.#ports.delete(this.#ports.keys().next().value!);
+    return true;
+  }
+}
+
+const PENDING_MAX = 16_384;
+
+/** Keys whose answer is awaited: a few packets of each go up, not all. */
+export class MemoryPending {
+  readonly #since = new Map<string, { readonly sinceMs: number; packets: number }>();
+  readonly #packetsMax: number;
+  readonly #forgetMs: number;
+
+  constructor(packetsMax: number, forgetMs: number) {
+    this.#packetsMax = packetsMax;
+    this.#forgetMs = forgetMs;
+  }
+
+  /** Whether enough packets of this key are on their way up. */
+  has(key: FlowKey, nowMs: number): boolean {
+    const name = textOf(key);
+    const known = this.#since.get(name);
+    if (known === undefined || nowMs - known.sinceMs >= this.#forgetMs) {
+      this.#since.delete(name);
+      this.#since.set(name, { sinceMs: nowMs, packets: 1 });
+      if (this.#since.size > PENDING_MAX) this.#since.delete(this.#since.keys().next().value!);
+      return false;
+    }
+    if (known.packets >= this.#packetsMax) return true;
+    known.packets++;
+    return false;
+  }
+}
+
+export type Bucket = keyof Budgets;
+const PLENTY = { perSecond: 1_000_000, burst: 1_000_000 };
+
+/** Token buckets, three for each port. */
+export class MemoryBudgets {
+  #allowed: Budgets = { miss: PLENTY, service: PLENTY, exception: PLENTY };
+  readonly #left = new Map<string, { filledMs: number; tokens: number }>();
+
+  /** Every port begins anew with a full burst. */
+  set(allowed: Budgets): void {
+    this.#allowed = allowed;
+    this.#left.clear();
+  }
+
+  /** False: there is not enough left, nothing was taken. */
+  spend(bucket: Bucket, port: number, cost: number, nowMs: number): boolean {
+    const { perSecond, burst } = this.#allowed[bucket];
+    const name = `${bucket} ${port}`;
+    const { filledMs, tokens } = this.#left.get(name) ?? { filledMs: nowMs, tokens: burst };
+    const now = Math.min(burst, tokens + ((nowMs - filledMs) * perSecond) / 1000);
+    const enough = now >= cost;
+    this.#left.set(name, { filledMs: nowMs, tokens: enough ? now - cost : now });
+    return enough;
+  }
+}
+
+export class MemoryCounters {
+  readonly #counters = new Map<string, { -readonly [K in keyof Counter]: Counter[K] }>();
+
+  count(kind: CounterKind, id: number, port: number, bytes: number): void {
+    const name = `${kind} ${id} ${port}`;
+    const counter = this.#counters.get(name) ?? { kind, id, port, packets: 0, bytes: 0 };
+    counter.packets++;
+    counter.bytes += bytes;
+    this.#counters.set(name, counter);
+  }
+
+  all(): Counter[] {
+    return [...this.#counters.values()].map((counter) => ({ ...counter }));
+  }
+}
