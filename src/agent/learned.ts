@@ -40,20 +40,17 @@ export interface LearnedChange {
   readonly del: LearnedStatusRef[];
 }
 
-interface Own {
-  /** At this port … */
-  readonly portId: Id;
-  /** … is this MAC (of the guest, or of the neighbour). */
-  readonly mac: Mac;
-  readonly status: LearnedStatus;
-  readonly learnedAt: number;
-  usedAt: number;
-}
-
-/** A claim of another host, by host in order of arrival. */
+/** At this port is this MAC: of a guest, or, with an address, of a neighbour. */
 interface Claim {
   readonly portId: Id;
   readonly mac: Mac;
+  readonly ip: Ip | undefined;
+}
+
+interface Own extends Claim {
+  readonly status: LearnedStatus;
+  readonly learnedAt: number;
+  usedAt: number;
 }
 
 interface Moves {
@@ -66,6 +63,7 @@ const nothing = (): LearnedChange => ({ touches: [], put: [], del: [] });
 export class LearnedTable implements Learned {
   readonly #hostId: Id;
   readonly #own = new Map<string, Own>();
+  /** By host, in order of arrival. */
   readonly #remote = new Map<string, Map<Id, Claim>>();
   /** Neighbours that were asked in vain, until when that is believed. */
   readonly #unresolved = new Map<string, number>();
@@ -74,8 +72,8 @@ export class LearnedTable implements Learned {
   readonly #refused = new Map<string, number>();
   /** Entries of a port, and its bucket of new ones. */
   readonly #ports = new Map<Id, { macs: number; neighbours: number; tokens: number; filledAt: number }>();
-  /** When a neighbour that flows here use was last asked for or heard of. */
-  readonly #askedAt = new Map<string, number>();
+  /** Neighbours that flows of this host use, and when they were last asked for. */
+  readonly #inUse = new Map<string, { usedAt: number; askedAt: number }>();
 
   constructor(hostId: Id) {
     this.#hostId = hostId;
@@ -107,7 +105,8 @@ export class LearnedTable implements Learned {
     if (known !== undefined && !same) this.#countMove(question, now);
     if (own !== undefined) this.#dropOwn(question, own);
     const status = statusOf(lesson);
-    this.#addOwn(question, { portId: lesson.portId, mac: lesson.mac, status, learnedAt: now, usedAt: now });
+    const ip = lesson.kind === 'mac' ? undefined : lesson.ip;
+    this.#addOwn(question, { portId: lesson.portId, mac: lesson.mac, ip, status, learnedAt: now, usedAt: now });
     change.put.push(status);
     if (!same) change.touches.push({ question });
     return change;
@@ -168,10 +167,17 @@ export class LearnedTable implements Learned {
     return change;
   }
 
-  /** The last use of a flow that its entry's own packets made: the entry lives on. */
-  renew(question: string, usedAt: number): void {
-    const own = this.#own.get(question);
-    if (own !== undefined && usedAt > own.usedAt) own.usedAt = usedAt;
+  /** A flow whose walk asked the question, and whose packets come from `source`, was last used at `usedAt`. */
+  use(question: string, source: Mac, usedAt: number): void {
+    const entry = this.#entry(question);
+    if (entry === undefined) return;
+    if (entry.ip === undefined) {
+      if (entry.mac === source && 'usedAt' in entry) entry.usedAt = Math.max(entry.usedAt, usedAt);
+      return;
+    }
+    const use = this.#inUse.get(question);
+    if (use === undefined) this.#inUse.set(question, { usedAt, askedAt: usedAt });
+    else use.usedAt = Math.max(use.usedAt, usedAt);
   }
 
   /** The neighbour was asked for long enough in vain. */
@@ -212,20 +218,18 @@ export class LearnedTable implements Learned {
     return change;
   }
 
-  /** Of the neighbours that flows in use asked for, those that it is time to ask again; counted as asked. */
-  dueNeighbours(inUse: ReadonlySet<string>, now: number): { readonly portId: Id; readonly ip: Ip }[] {
+  /** Neighbours in use that it is time to ask again; counted as asked. */
+  dueNeighbours(now: number): { readonly portId: Id; readonly ip: Ip }[] {
     const due: { portId: Id; ip: Ip }[] = [];
-    for (const question of inUse) {
-      if (!question.startsWith('neighbour/') || this.#entry(question) === undefined) continue;
-      const since = Math.max(this.#own.get(question)?.usedAt ?? 0, this.#askedAt.get(question) ?? now);
-      if (now - since >= NEIGHBOUR_REASK_MS) {
-        const [, portId, text] = question.split('/');
-        const ip = parseIp(text ?? '');
-        if (portId !== undefined && ip !== undefined) due.push({ portId, ip });
+    for (const [question, use] of this.#inUse) {
+      const entry = this.#entry(question);
+      if (entry?.ip === undefined || now - use.usedAt > NEIGHBOUR_REASK_MS) {
+        this.#inUse.delete(question);
+      } else if (now - use.askedAt >= NEIGHBOUR_REASK_MS) {
+        use.askedAt = now;
+        due.push({ portId: entry.portId, ip: entry.ip });
       }
-      if (!this.#askedAt.has(question) || now - since >= NEIGHBOUR_REASK_MS) this.#askedAt.set(question, now);
     }
-    for (const question of this.#askedAt.keys()) if (!inUse.has(question)) this.#askedAt.delete(question);
     return due;
   }
 
@@ -234,11 +238,16 @@ export class LearnedTable implements Learned {
     return [...this.#own.values()].map((own) => own.status);
   }
 
-  /** Takes back what this host kept on disk; any claim of another host is later than that. */
-  restore(statuses: readonly LearnedStatus[], now: number): void {
-    for (const status of statuses) {
+  /** Takes back what this host kept on disk, in the order of writing; any claim of another host is later than that. */
+  restore(put: readonly LearnedStatus[], del: readonly LearnedStatusRef[], now: number): void {
+    for (const { kind, id } of [...del, ...put]) {
+      const parsed = parseRef(kind, id);
+      const own = parsed && this.#own.get(parsed.question);
+      if (parsed !== undefined && own !== undefined) this.#dropOwn(parsed.question, own);
+    }
+    for (const status of put) {
       const parsed = parseStatus(status);
-      if (parsed === undefined || this.#own.has(parsed.question)) continue;
+      if (parsed === undefined) continue;
       this.#addOwn(parsed.question, { ...parsed.claim, status, learnedAt: 0, usedAt: now });
     }
   }
@@ -351,7 +360,7 @@ function statusOf(lesson: Lesson): LearnedStatus {
     : { kind: 'neighbour', id: `${lesson.portId},${formatIp(lesson.ip)}`, mac: formatMac(lesson.mac) };
 }
 
-function parseRef(kind: string, id: string): { question: string; portId?: Id; mac?: Mac } | undefined {
+function parseRef(kind: string, id: string): { question: string; portId?: Id; mac?: Mac; ip?: Ip } | undefined {
   const [first, second, third] = id.split(',');
   if (kind === 'mac') {
     const mac = parseMac(third ?? '');
@@ -360,7 +369,7 @@ function parseRef(kind: string, id: string): { question: string; portId?: Id; ma
   }
   const ip = parseIp(second ?? '');
   if (kind !== 'neighbour' || first === undefined || ip === undefined) return undefined;
-  return { question: QUESTION.neighbour(first, ip), portId: first };
+  return { question: QUESTION.neighbour(first, ip), portId: first, ip };
 }
 
 function parseStatus(status: { readonly kind: string; readonly id: string }) {
@@ -368,5 +377,5 @@ function parseStatus(status: { readonly kind: string; readonly id: string }) {
   if (ref === undefined) return undefined;
   const portId = ref.portId ?? (status as MacStatus).portId;
   const mac = ref.mac ?? parseMac((status as NeighbourStatus).mac);
-  return mac === undefined ? undefined : { question: ref.question, claim: { portId, mac } };
+  return mac === undefined ? undefined : { question: ref.question, claim: { portId, mac, ip: ref.ip } };
 }

@@ -69,3 +69,5 @@ export const WIRING_RETRY_MS = 200;
 export const WIRING_RETRY_MAX_MS = 10_000;
 /** Routes of the underlay are asked for again after this: nothing tells when they change. */
 export const UNDERLAY_REFRESH_MS = 30_000;
+/** How often the agent looks at its clock when no packet comes. */
+export const TICK_MS = 100;

@@ -12,7 +12,7 @@ import { formatIp } from '../packet/address.ts';
 import type { PortNode, Topology } from '../topology/nodes.ts';
 import type { Id } from '../topology/resource.ts';
 import type { PortStatus } from '../topology/status.ts';
-import type { InterfaceInfo } from './interfaces.ts';
+import type { InterfaceInfo } from './host/interfaces.ts';
 import { WIRING_RETRY_MAX_MS, WIRING_RETRY_MS } from './limits.ts';
 
 /** A plugged interface; `ifindex` tells a new interface of the same name from the old one. */

@@ -27,11 +27,11 @@ import type { Topology } from '../topology/nodes.ts';
 import type { Id } from '../topology/resource.ts';
 import { applyChanges, emptyTopology } from '../topology/snapshot.ts';
 import type { HostedStatus, ServerFrame } from '../topology/wire.ts';
-import { arrivalOfKey } from './arrival.ts';
-import type { Journal, JournalRecord } from './journal.ts';
-import type { LearnedChange, LearnedTable } from './learned.ts';
-import { sameActions } from './same.ts';
-import type { StatusBook } from './status.ts';
+import { sameActions } from './audit.ts';
+import type { Journal, JournalRecord } from './host/journal.ts';
+import type { StatusBook } from './host/status.ts';
+import type { LearnedChange, LearnedStatus, LearnedStatusRef, LearnedTable } from './learned.ts';
+import { arrivalOfKey } from './packet/arrival.ts';
 import type { Simulate } from './upcalls.ts';
 
 export type KnowledgeFrame = Extract<ServerFrame, { kind: 'snapshot' | 'change' | 'status' }>;
@@ -152,6 +152,13 @@ export class Replica {
   /** Takes over what a predecessor left in the kernel: it goes on forwarding until it was decided again. */
   adopt(entries: readonly FlowEntry[]): void {
     for (const entry of entries) this.#queue.add({ kind: 'found', entry });
+  }
+
+  /** What this host had learned itself before it was started anew. */
+  restoreLearned(put: readonly LearnedStatus[], del: readonly LearnedStatusRef[]): void {
+    this.learned.restore(put, del, this.#parts.now());
+    for (const ref of del) this.#parts.statuses.delete(ref);
+    for (const status of put) this.#parts.statuses.put(status);
   }
 
   learn(lessons: readonly Lesson[], now: number): void {

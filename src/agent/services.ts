@@ -10,8 +10,8 @@ import type { Flow, FlowTable } from '../flow/table.ts';
 import type { Born, Learned } from '../simulate/result.ts';
 import type { BridgeNode, Topology } from '../topology/nodes.ts';
 import type { Id } from '../topology/resource.ts';
-import type { Asker } from './asking.ts';
 import { FLOW_EVICT_IDLE_MS, FLOW_IDLE_MS, SWEEP_MS } from './limits.ts';
+import type { Asker } from './packet/asking.ts';
 import type { Replica } from './replica.ts';
 import type { Simulate } from './upcalls.ts';
 
@@ -61,7 +61,6 @@ export class Services {
   /** One look at every flow in the kernel. */
   sweep(now: number): void {
     const { datapath, flows, replica, asker } = this.#parts;
-    const inUse = new Set<string>();
     const idle: InstalledFlow[] = [];
     for (const installed of datapath.flows()) {
       const flow = flows.get(installed.key, installed.mask);
@@ -69,13 +68,13 @@ export class Services {
         // Found at the start and not yet decided again, or else nobody's.
         if (replica.pending === 0) idle.push(installed);
       } else if (installed.idleMs <= FLOW_IDLE_MS) {
-        keepAlive(flow, now - installed.idleMs, replica, inUse);
+        use(flow, now - installed.idleMs, replica);
       } else if (!answersNeighbour(installed.actions)) {
         idle.push(installed);
       }
     }
     this.#remove(idle);
-    for (const neighbour of replica.learned.dueNeighbours(inUse, now)) asker.refresh(neighbour);
+    for (const neighbour of replica.learned.dueNeighbours(now)) asker.refresh(neighbour);
   }
 
   /** Makes room: the flows that were idle for longest. False when none may go. */
@@ -147,12 +146,9 @@ function membersHere(bridge: BridgeNode, topology: Topology, hostId: Id): number
 }
 
 /** A flow in use renews the MAC that its packets come from, and is a reason to ask its neighbours again. */
-function keepAlive(flow: Flow, usedAt: number, replica: Replica, inUse: Set<string>): void {
-  const source = `/${getMac(flow.key, FIELD.ethernetSource.at)}`;
-  for (const { question } of flow.tags) {
-    if (question.startsWith('mac/') && question.endsWith(source)) replica.learned.renew(question, usedAt);
-    else if (question.startsWith('neighbour/')) inUse.add(question);
-  }
+function use(flow: Flow, usedAt: number, replica: Replica): void {
+  const source = getMac(flow.key, FIELD.ethernetSource.at);
+  for (const { question } of flow.tags) replica.learned.use(question, source, usedAt);
 }
 
 /** Such a flow speaks for a port that may be silent for long; it goes when the port or its address does. */

@@ -19,11 +19,11 @@ import type { Flow, FlowTable } from '../flow/table.ts';
 import type { Log } from '../lib/log.ts';
 import type { Arrival, Born, Learned, Lesson, Result } from '../simulate/result.ts';
 import type { Topology } from '../topology/nodes.ts';
-import type { AnswerLimiter } from './answers.ts';
-import { again, type Packet, packetOf } from './arrival.ts';
-import type { Asker } from './asking.ts';
 import { BATCH_PACKETS } from './limits.ts';
-import type { ParkingLot } from './parking.ts';
+import type { AnswerLimiter } from './packet/answers.ts';
+import { again, type Packet, packetOf } from './packet/arrival.ts';
+import type { Asker } from './packet/asking.ts';
+import type { ParkingLot } from './packet/parking.ts';
 
 export type Simulate = (arrival: Arrival, topology: Topology, learned: Learned) => Result;
 
@@ -191,10 +191,12 @@ export class Upcalls {
   /** Does to this one packet what the flow would have done. */
   #oneShot(packet: Packet, actions: readonly Action[], batch: Batch): void {
     this.counts.oneShot++;
-    for (const output of applyActions(actions, packet.arrival.frame).outputs) {
+    const { key, frame: original, lengthBytes } = packet.arrival;
+    for (const output of applyActions(actions, original, key, lengthBytes).outputs) {
       const { frame } = output;
       if (output.kind === 'output') batch.inject.push(delivered({ to: output.port, frame }));
       else if (output.kind === 'flood') batch.inject.push(delivered({ to: output.flood, frame }));
+      else if (output.kind === 'answer') batch.inject.push(delivered({ to: portOf(key), frame }));
     }
   }
 }

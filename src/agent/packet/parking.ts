@@ -1,13 +1,13 @@
 // Packets that wait for something the agent has asked for. Bounded per port and in all, and in time: what does not fit
 // or is not answered is dropped and counted. A packet whose question is touched may go on.
 
-import { portOf } from '../flow/fields.ts';
-import type { Touch } from '../flow/tags.ts';
-import { QUESTION } from '../simulate/question.ts';
-import type { Need } from '../simulate/result.ts';
-import type { Id } from '../topology/resource.ts';
+import { portOf } from '../../flow/fields.ts';
+import type { Touch } from '../../flow/tags.ts';
+import { QUESTION } from '../../simulate/question.ts';
+import type { Need } from '../../simulate/result.ts';
+import type { Id } from '../../topology/resource.ts';
+import { PARKED_BYTES_MAX, PARKED_MAX, PARKED_MS, PARKED_PER_PORT } from '../limits.ts';
 import { keep, type Packet } from './arrival.ts';
-import { PARKED_BYTES_MAX, PARKED_MAX, PARKED_MS, PARKED_PER_PORT } from './limits.ts';
 
 /** Not a question of walks: the device was sent, or is known not to exist. */
 export const deviceQuestion = (deviceId: Id): string => `device/${deviceId}`;

@@ -3,8 +3,8 @@
 
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Client } from '../client/client.ts';
-import type { Id } from '../topology/resource.ts';
+import { Client } from '../../client/client.ts';
+import type { Id } from '../../topology/resource.ts';
 
 export interface HostIdentity {
   readonly hostId: Id;

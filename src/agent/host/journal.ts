@@ -10,11 +10,11 @@
 import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import type { Log } from '../lib/log.ts';
-import type { Id } from '../topology/resource.ts';
-import type { ServerFrame } from '../topology/wire.ts';
-import type { LearnedStatus, LearnedStatusRef } from './learned.ts';
-import { JOURNAL_REWRITE_BYTES } from './limits.ts';
+import type { Log } from '../../lib/log.ts';
+import type { Id } from '../../topology/resource.ts';
+import type { ServerFrame } from '../../topology/wire.ts';
+import type { LearnedStatus, LearnedStatusRef } from '../learned.ts';
+import { JOURNAL_REWRITE_BYTES } from '../limits.ts';
 
 export type JournalRecord =
   /** A frame of the server that alters what is known. */
@@ -33,6 +33,7 @@ export class Journal {
   readonly #log: Log;
   #file: number;
   #bytes = 0;
+  #replaying = false;
 
   /** Opens the journal in the directory, which is made (0700) when it is not there. */
   constructor(directory: string, log: Log) {
@@ -42,17 +43,22 @@ export class Journal {
     this.#file = openSync(this.#path('journal'), 'a', MODE);
   }
 
-  /** Everything that was written and still checks out, in order. A torn end is cut off, so that appending goes on. */
-  load(): JournalRecord[] {
+  /**
+   * Gives everything that was written and still checks out to `take`, in order; what is appended meanwhile is there
+   * already and is not written twice. A torn end is cut off, so that appending goes on.
+   */
+  replay(take: (record: JournalRecord) => void): void {
     const snapshot = this.#read('snapshot');
     const journal = this.#read('journal');
     this.#bytes = journal.goodBytes;
     if (journal.goodBytes < journal.bytes) this.#rewriteJournal(journal.records);
-    return [...snapshot.records, ...journal.records];
+    this.#replaying = true;
+    for (const record of [...snapshot.records, ...journal.records]) take(record);
+    this.#replaying = false;
   }
 
   append(record: JournalRecord): void {
-    this.#bytes += writeSync(this.#file, lineOf(record));
+    if (!this.#replaying) this.#bytes += writeSync(this.#file, lineOf(record));
   }
 
   /** Whether it is time for `rewrite`. */

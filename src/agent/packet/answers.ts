@@ -1,7 +1,7 @@
 // How many answers (errors, echo replies, resets) one source at one port may cause: a token bucket for each. A router
 // that answers without bound is an amplifier.
 
-import { ANSWER_SOURCES_MAX, ANSWERS_BURST, ANSWERS_PER_SECOND } from './limits.ts';
+import { ANSWER_SOURCES_MAX, ANSWERS_BURST, ANSWERS_PER_SECOND } from '../limits.ts';
 
 export class AnswerLimiter {
   /** Least recently used first. */

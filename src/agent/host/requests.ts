@@ -1,11 +1,11 @@
 // What a server may ask of this host, and the answers: flows, audit, counters. JSON only, bounded.
 
-import type { Datapath } from '../datapath/datapath.ts';
-import { DROP_NAMES, UP } from '../flow/reasons.ts';
-import type { FlowTable } from '../flow/table.ts';
-import type { Topology } from '../topology/nodes.ts';
-import type { AgentFrame, AuditReport, ServerFrame } from '../topology/wire.ts';
-import { describeActions, describeClass } from './describe.ts';
+import type { Datapath } from '../../datapath/datapath.ts';
+import { formatActions, formatCause, formatMatch } from '../../flow/format.ts';
+import { DROP_NAMES, type UpCause } from '../../flow/reasons.ts';
+import type { FlowTable } from '../../flow/table.ts';
+import type { Topology } from '../../topology/nodes.ts';
+import type { AgentFrame, AuditReport, ServerFrame } from '../../topology/wire.ts';
 
 type RequestFrame = Extract<ServerFrame, { kind: 'request' }>;
 type AnswerFrame = Extract<AgentFrame, { kind: 'answer' }>;
@@ -51,8 +51,8 @@ function flowsOf({ datapath, flows }: RequestParts) {
     total: installed.length,
     masks: flows.masks.live.length,
     flows: installed.slice(0, FLOWS_MAX).map((entry) => ({
-      match: describeClass(entry),
-      actions: describeActions(entry.actions),
+      match: formatMatch(entry.key, entry.mask),
+      actions: formatActions(entry.actions),
       why: flows.get(entry.key, entry.mask)?.why ?? '',
       packets: entry.packets,
       bytes: entry.bytes,
@@ -65,7 +65,7 @@ function countersOf({ datapath, topology, counts, flows }: RequestParts) {
   const now = topology();
   const portIdOf = (number: number) => now.portByNumber(number)?.id;
   const counters = datapath.counters().map(({ kind, id, port, packets, bytes }) => {
-    const name = kind === 'drop' ? DROP_NAMES[id] : kind === 'up' ? upName(id) : undefined;
+    const name = kind === 'drop' ? DROP_NAMES[id] : kind === 'up' ? formatCause(id as UpCause) : undefined;
     const portId = kind === 'portRx' || kind === 'portTx' ? portIdOf(id) : portIdOf(port);
     return { kind, id, packets, bytes, ...(name && { name }), ...(portId && { portId }) };
   });
@@ -74,5 +74,3 @@ function countersOf({ datapath, topology, counts, flows }: RequestParts) {
     agent: { flows: flows.size, masks: flows.masks.live.length, masksMerged: flows.masks.merged, ...counts() },
   };
 }
-
-const upName = (cause: number): string | undefined => Object.entries(UP).find(([, value]) => value === cause)?.[0];

@@ -1,12 +1,12 @@
 // Who asks for what walks need. A neighbour is asked for by ARP or neighbour solicitation, again with growing pauses,
 // and given up after a while; a device is asked of the server, once. Answers come as changes like any other.
 
-import type { Injection } from '../datapath/datapath.ts';
-import type { Ip } from '../packet/address.ts';
-import type { Born, Learned, Need } from '../simulate/result.ts';
-import type { Topology } from '../topology/nodes.ts';
-import type { Id } from '../topology/resource.ts';
-import { ASK_GIVE_UP_MS, ASK_RETRY_MS, ASKS_MAX } from './limits.ts';
+import type { Injection } from '../../datapath/datapath.ts';
+import type { Ip } from '../../packet/address.ts';
+import type { Born, Learned, Need } from '../../simulate/result.ts';
+import type { Topology } from '../../topology/nodes.ts';
+import type { Id } from '../../topology/resource.ts';
+import { ASK_GIVE_UP_MS, ASK_RETRY_MS, ASKS_MAX } from '../limits.ts';
 import { questionOfNeed } from './parking.ts';
 
 type NeighbourNeed = Extract<Need, { kind: 'neighbour' }>;

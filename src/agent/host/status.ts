@@ -1,7 +1,7 @@
 // What this host tells of itself, kept whole and sent as it changes: a new connection gets all of it.
 
-import type { Status, StatusKind } from '../topology/status.ts';
-import type { AgentFrame } from '../topology/wire.ts';
+import type { Status, StatusKind } from '../../topology/status.ts';
+import type { AgentFrame } from '../../topology/wire.ts';
 
 type StatusFrame = Extract<AgentFrame, { kind: 'status' }>;
 interface Ref {

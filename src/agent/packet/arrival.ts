@@ -1,9 +1,9 @@
 // What came up from the data path, in the terms of simulate(): and back again.
 
-import type { Injection, Miss } from '../datapath/datapath.ts';
-import { ETHER_TYPE, etherTypeOf, FIELD, type FlowKey, floodOf, getU16, PROTOCOL, portOf } from '../flow/fields.ts';
-import type { UpCause } from '../flow/reasons.ts';
-import type { Arrival } from '../simulate/result.ts';
+import type { Injection, Miss } from '../../datapath/datapath.ts';
+import { ETHER_TYPE, etherTypeOf, FIELD, type FlowKey, floodOf, getU16, PROTOCOL, portOf } from '../../flow/fields.ts';
+import type { UpCause } from '../../flow/reasons.ts';
+import type { Arrival } from '../../simulate/result.ts';
 
 /** A packet that waits for its verdict. */
 export interface Packet {

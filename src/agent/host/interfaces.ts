@@ -3,12 +3,11 @@
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
-import type { UnderlayHost } from '../datapath/datapath.ts';
-import type { Log } from '../lib/log.ts';
-import { formatIp, type Ip, parseIp } from '../packet/address.ts';
-import type { Topology } from '../topology/nodes.ts';
-import type { Id } from '../topology/resource.ts';
-import type { InterfaceStatus } from '../topology/status.ts';
+import type { Log } from '../../lib/log.ts';
+import { formatIp, type Ip, parseIp } from '../../packet/address.ts';
+import type { Topology } from '../../topology/nodes.ts';
+import type { Id } from '../../topology/resource.ts';
+import type { InterfaceStatus } from '../../topology/status.ts';
 
 export interface InterfaceInfo {
   readonly name: string;
@@ -34,11 +33,15 @@ export interface TunnelEnds {
 /** What `agent.ts` needs to know of the machine; tests bring their own. */
 export interface Machine {
   interfaces(): Promise<ReadonlyMap<string, InterfaceInfo>>;
-  /** Undefined when there is no route now. */
-  route(ends: TunnelEnds): Promise<UnderlayHost | undefined>;
+  /** How packets to the other ends leave; those without a route now are left out. */
+  routes(ends: readonly TunnelEnds[]): Promise<ReadonlyMap<Id, Route>>;
   raise(interfaceName: string): Promise<void>;
-  /** Calls back, at once and not too often, when interfaces or addresses may have changed. Returns its undo. */
+  /** Calls back, at once and not too often, when interfaces, addresses or routes may have changed. Returns its undo. */
   watch(onChange: () => void): () => void;
+}
+
+export interface Route extends TunnelEnds {
+  readonly interfaceName: string;
 }
 
 /** The other hosts to which there is a tunnel: those of the first zone, by id, that both are in. */
@@ -63,6 +66,8 @@ export function interfaceStatus(found: InterfaceInfo, portId: Id | undefined): I
 }
 
 const run = promisify(execFile);
+/** Of an interface listing or a batch of routes. */
+const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 /** `ip monitor` that died is started again after this. */
 const MONITOR_RESTART_MS = 1000;
 /** Lines of one change come together. */
@@ -71,37 +76,26 @@ const SETTLE_MS = 20;
 /** The machine, or rather the network namespace, that this process runs in. */
 export function thisMachine(log: Log): Machine {
   return {
-    interfaces: async () => {
-      const { stdout } = await run('ip', ['-d', '-j', 'address', 'show'], { maxBuffer: 64 * 1024 * 1024 });
-      return parseInterfaces(stdout);
-    },
-    route: async (ends) => {
-      try {
-        const { stdout } = await run('ip', [
-          '-d',
-          '-j',
-          'route',
-          'get',
-          formatIp(ends.remote),
-          'from',
-          formatIp(ends.local),
-        ]);
-        const name = parseRoute(stdout);
-        if (name === undefined) return undefined;
-        const { stdout: link } = await run('ip', ['-j', 'link', 'show', 'dev', name]);
-        const mtuBytes = (JSON.parse(link) as IpLink[])[0]?.mtu;
-        return mtuBytes === undefined ? undefined : { ...endsOnly(ends), interfaceName: name, mtuBytes };
-      } catch {
-        // "Network is unreachable" and the like: no route now; the caller asks again.
-        return undefined;
-      }
-    },
+    interfaces: async () => parseInterfaces((await run('ip', ['-d', '-j', 'address', 'show'], LARGE)).stdout),
+    routes: async (ends) => parseRoutes(await routeOutput(ends), ends),
     raise: async (name) => void (await run('ip', ['link', 'set', 'dev', name, 'up'])),
     watch: (onChange) => watchInterfaces(onChange, log),
   };
 }
 
-const endsOnly = ({ local, remote }: TunnelEnds) => ({ local, remote });
+const LARGE = { maxBuffer: OUTPUT_BYTES_MAX };
+
+/** One process for all; an address without a route makes it complain and go on. */
+function routeOutput(ends: readonly TunnelEnds[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = execFile('ip', ['-force', '-j', '-batch', '-'], LARGE, (error, stdout) => {
+      if (error !== null && typeof error.code !== 'number') reject(error);
+      else resolve(stdout);
+    });
+    child.stdin?.on('error', reject);
+    child.stdin?.end(ends.map((end) => `route get ${formatIp(end.remote)} from ${formatIp(end.local)}\n`).join(''));
+  });
+}
 
 interface IpLink {
   readonly ifindex: number;
@@ -136,10 +130,23 @@ export function parseInterfaces(json: string): Map<string, InterfaceInfo> {
   return found;
 }
 
-/** The interface in the output of `ip -j route get`. */
-export function parseRoute(json: string): string | undefined {
-  const [route] = JSON.parse(json) as { readonly dev?: string; readonly type?: string }[];
-  return route === undefined || (route.type ?? 'unicast') !== 'unicast' ? undefined : route.dev;
+/** The output of a batch of `ip -j route get`, a line each, for those of the ends that it names. */
+export function parseRoutes(output: string, ends: readonly TunnelEnds[]): Map<Id, Route> {
+  const interfaceOf = new Map<Ip, string>();
+  for (const line of output.split('\n')) {
+    if (line === '') continue;
+    const [route] = JSON.parse(line) as { readonly dst?: string; readonly dev?: string; readonly type?: string }[];
+    const ip = parseIp(route?.dst ?? '');
+    if (ip !== undefined && route?.dev !== undefined && (route.type ?? 'unicast') === 'unicast') {
+      interfaceOf.set(ip, route.dev);
+    }
+  }
+  const routes = new Map<Id, Route>();
+  for (const end of ends) {
+    const interfaceName = interfaceOf.get(end.remote);
+    if (interfaceName !== undefined) routes.set(end.hostId, { ...end, interfaceName });
+  }
+  return routes;
 }
 
 function watchInterfaces(onChange: () => void, log: Log): () => void {

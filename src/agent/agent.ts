@@ -1,0 +1,327 @@
+// The host's agent: the parts, and the one thread that they share.
+//
+//              ┌────────── frames ──────── server (client/stream.ts)
+//              ▼                               ▲ status, done, answers
+//   journal ◄─ replica ──► flow table ◄─ upcalls ◄─ packets ┐
+//              │ topology, learned           │              │
+//              ▼                             ▼              │
+//            ports ───────────────────►  data path ─────────┘
+//
+// A turn: wiring that has changed, a batch of packets, a slice of rechecks, services that are due. Nothing is torn down
+// when the agent ends: the kernel goes on forwarding, and the next agent takes over what is there.
+
+import { setImmediate as nextTick } from 'node:timers/promises';
+import { AgentStream } from '../client/stream.ts';
+import type { Datapath } from '../datapath/datapath.ts';
+import { FlowTable } from '../flow/table.ts';
+import { type Log, sparingLog } from '../lib/log.ts';
+import { advertise, simulate, solicit } from '../simulate/simulate.ts';
+import type { Id } from '../topology/resource.ts';
+import { type AgentFrame, type ServerFrame, WIRE_VERSION } from '../topology/wire.ts';
+import { audit } from './audit.ts';
+import { type HostIdentity, loadIdentity } from './host/identity.ts';
+import { type Machine, thisMachine } from './host/interfaces.ts';
+import { Journal } from './host/journal.ts';
+import { answerRequest } from './host/requests.ts';
+import { StatusBook } from './host/status.ts';
+import { HostWiring } from './host/wiring.ts';
+import { LearnedTable } from './learned.ts';
+import { BUDGETS, SLICE_MS, STALE_MISS_MS, TICK_MS } from './limits.ts';
+import { AnswerLimiter } from './packet/answers.ts';
+import { Asker } from './packet/asking.ts';
+import { deviceQuestion, ParkingLot } from './packet/parking.ts';
+import { Replica } from './replica.ts';
+import { Services } from './services.ts';
+import { type Simulate, Upcalls } from './upcalls.ts';
+
+export interface AgentOptions {
+  /** Identity and journal: `/var/lib/ayatori`. */
+  readonly stateDirectory: string;
+  /** Pinned programs and tables: `/run/ayatori`. */
+  readonly runDirectory: string;
+  /** Needed once. */
+  readonly joinToken?: string | undefined;
+  readonly version: string;
+  readonly log: Log;
+  /** Instead of the kernel's, of this machine's, of the real ones: for tests. */
+  readonly datapath?: Datapath;
+  readonly machine?: Machine;
+  readonly identity?: HostIdentity;
+  readonly simulate?: Simulate;
+}
+
+export interface Agent {
+  readonly hostId: Id;
+  /** Lets go; what is in the kernel stays. */
+  close(): Promise<void>;
+}
+
+/** Throws when the host has not joined, or the kernel cannot carry the data path. */
+export async function startAgent(options: AgentOptions): Promise<Agent> {
+  const identity = options.identity ?? (await loadIdentity(options.stateDirectory, options.joinToken));
+  const datapath = options.datapath ?? (await kernelDatapath(options.runDirectory));
+  const running = new RunningAgent(identity, datapath, options);
+  await running.start();
+  return running;
+}
+
+/** Loaded only when it is used: it brings the kernel's libraries along. */
+async function kernelDatapath(directory: string): Promise<Datapath> {
+  const { EbpfDatapath } = await import('../datapath/ebpf/ebpf.ts');
+  return new EbpfDatapath({ directory });
+}
+
+const now = (): number => performance.now();
+
+class RunningAgent implements Agent {
+  readonly hostId: Id;
+  readonly #identity: HostIdentity;
+  readonly #datapath: Datapath;
+  readonly #log: Log;
+  readonly #version: string;
+  readonly #simulate: Simulate;
+  readonly #journal: Journal;
+  readonly #statuses = new StatusBook();
+  readonly #flows = new FlowTable();
+  readonly #parking = new ParkingLot();
+  readonly #replica: Replica;
+  readonly #asker: Asker;
+  readonly #upcalls: Upcalls;
+  readonly #services: Services;
+  readonly #wiring: HostWiring;
+  #stream: AgentStream | undefined;
+  #waiting: Promise<void> | undefined;
+  #wake: () => void = () => undefined;
+  #nextTick = 0;
+  #closed = false;
+  #running: Promise<void> | undefined;
+
+  constructor(identity: HostIdentity, datapath: Datapath, options: AgentOptions) {
+    this.#identity = identity;
+    this.hostId = identity.hostId;
+    this.#datapath = datapath;
+    this.#version = options.version;
+    this.#simulate = options.simulate ?? simulate;
+    const log = options.log.with({ hostId: identity.hostId });
+    this.#log = log;
+    const packetLog = sparingLog(log, 1000, now);
+    this.#journal = new Journal(options.stateDirectory, log);
+    const hostId = identity.hostId;
+    this.#replica = new Replica({
+      hostId,
+      datapath,
+      flows: this.#flows,
+      learned: new LearnedTable(hostId),
+      journal: this.#journal,
+      statuses: this.#statuses,
+      simulate: this.#simulate,
+      now,
+      log: packetLog,
+      onTouched: (touches) => this.#parking.touched(touches),
+      onPlaces: () => this.#wiring.changed(),
+      onDone: (revision) => void this.#send({ kind: 'done', revision }),
+    });
+    this.#asker = new Asker({
+      solicit,
+      world: this.#replica,
+      inject: (packets) => datapath.inject(packets),
+      giveUp: (portId, ip, at) => this.#replica.giveUp(portId, ip, at),
+      subscribe: (deviceIds) => this.#subscribe(deviceIds),
+    });
+    this.#services = new Services({
+      hostId,
+      datapath,
+      flows: this.#flows,
+      replica: this.#replica,
+      asker: this.#asker,
+      simulate: this.#simulate,
+      advertise,
+      now,
+    });
+    this.#upcalls = new Upcalls({
+      datapath,
+      world: this.#replica,
+      flows: this.#flows,
+      parking: this.#parking,
+      asker: this.#asker,
+      answers: new AnswerLimiter(),
+      simulate: this.#simulate,
+      evict: () => this.#services.evict(),
+      log: packetLog,
+    });
+    this.#wiring = new HostWiring({
+      hostId,
+      datapath,
+      replica: this.#replica,
+      statuses: this.#statuses,
+      journal: this.#journal,
+      machine: options.machine ?? thisMachine(log),
+      now,
+      log,
+      onChange: () => this.#wake(),
+    });
+  }
+
+  /** From the disk and the kernel first, then with a server. */
+  async start(): Promise<void> {
+    this.#datapath.setBudgets(BUDGETS);
+    this.#restore();
+    const found = this.#datapath.flows();
+    this.#replica.adopt(found);
+    this.#dropStaleMisses();
+    await this.#wiring.start();
+    this.#log.info('agent started', { flows: found.length, revision: this.#replica.topology.revision });
+    this.#stream = new AgentStream({
+      servers: this.#identity.servers,
+      credential: this.#identity.credential,
+      fingerprint: this.#identity.fingerprint,
+      log: this.#log,
+      onOpen: () => this.#greeting(),
+      onFrame: (frame) => this.#receive(frame),
+      onClose: () => this.#replica.disconnected(),
+    });
+    this.#running = this.#run();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#wake();
+    await this.#running;
+    await this.#waiting;
+    await this.#wiring.close();
+    this.#stream?.close();
+    this.#journal.close();
+    this.#datapath.close();
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#closed) {
+      const busy = this.#turn();
+      if (busy) await nextTick();
+      else await this.#rest();
+    }
+  }
+
+  /** One turn of the thread. True when there is more to do at once. */
+  #turn(): boolean {
+    try {
+      if (this.#replica.loaded) return this.#work();
+    } catch (error) {
+      this.#log.error('a turn of the agent failed; the next one goes on', { error });
+    }
+    return false;
+  }
+
+  #work(): boolean {
+    this.#wiring.turn();
+    const started = now();
+    const packets = this.#upcalls.turn(started);
+    const decided = now();
+    // Rechecks get as much of the thread as packets, and never less than a slice.
+    const more = this.#replica.slice(decided + Math.max(SLICE_MS, decided - started));
+    if (decided >= this.#nextTick) {
+      this.#nextTick = decided + TICK_MS;
+      this.#services.turn(decided);
+      if (this.#journal.outgrown) this.#rewriteJournal();
+    }
+    for (const frame of this.#stream?.connected ? this.#statuses.changes() : []) this.#send(frame);
+    return packets > 0 || more;
+  }
+
+  /** Until a packet comes up, something else happens, or the clock has work. */
+  async #rest(): Promise<void> {
+    this.#waiting ??= this.#datapath.wait(TICK_MS).finally(() => {
+      this.#waiting = undefined;
+    });
+    const woken = new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    await Promise.race([this.#replica.loaded ? this.#waiting : woken, woken]);
+  }
+
+  #receive(frame: ServerFrame): void {
+    switch (frame.kind) {
+      case 'snapshot':
+      case 'change':
+      case 'status':
+        this.#replica.receive(frame);
+        break;
+      case 'subscribed':
+        this.#asker.subscribed(frame.deviceIds);
+        this.#replica.touch(frame.deviceIds.map((id) => ({ question: deviceQuestion(id) })));
+        break;
+      case 'heartbeat':
+        break;
+      case 'request':
+        this.#answer(frame);
+        break;
+    }
+    this.#wake();
+  }
+
+  #answer(frame: Extract<ServerFrame, { kind: 'request' }>): void {
+    const { topology, learned } = this.#replica;
+    const report = () => {
+      // What is still to be rechecked may differ: that is done first, whatever it takes.
+      while (this.#replica.slice(Number.POSITIVE_INFINITY));
+      return audit(this.#datapath.flows(), {
+        hostId: this.hostId,
+        topology,
+        learned,
+        wouldTeach: (lesson) => learned.wouldTeach(lesson, now()),
+        simulate: this.#simulate,
+      });
+    };
+    const counts = () => ({ ...this.#upcalls.counts, ...this.#replica.counts, waiting: this.#parking.size });
+    const parts = { datapath: this.#datapath, flows: this.#flows, topology: () => topology, audit: report, counts };
+    this.#send(answerRequest(frame, parts));
+  }
+
+  #greeting(): AgentFrame[] {
+    const deviceIds = this.#asker.deviceIds;
+    const hello: AgentFrame = { kind: 'hello', wireVersion: WIRE_VERSION, version: this.#version, deviceIds };
+    return [hello, ...this.#statuses.whole()];
+  }
+
+  #subscribe(deviceIds: readonly Id[]): void {
+    this.#journal.append({ kind: 'subscribe', deviceIds });
+    this.#send({ kind: 'subscribe', deviceIds });
+  }
+
+  #send(frame: AgentFrame): void {
+    this.#stream?.send(frame);
+  }
+
+  #restore(): void {
+    this.#journal.replay((record) => {
+      switch (record.kind) {
+        case 'frame':
+          this.#replica.apply(record.frame);
+          break;
+        case 'subscribe':
+          this.#asker.restore(record.deviceIds);
+          break;
+        case 'learned':
+          this.#replica.restoreLearned(record.put, record.del);
+          break;
+        case 'hostIndex':
+          this.#wiring.restoreIndex(record.hostId, record.index);
+          break;
+      }
+    });
+  }
+
+  #rewriteJournal(): void {
+    const deviceIds = this.#asker.deviceIds;
+    this.#journal.rewrite([...this.#wiring.records(), { kind: 'subscribe', deviceIds }, ...this.#replica.records()]);
+  }
+
+  /** What came up while no agent was there: senders have tried again since, or given up. */
+  #dropStaleMisses(): void {
+    const fresh = (): boolean => {
+      const misses = this.#datapath.poll(64);
+      return misses.length === 0 || misses.some(({ ageMs }) => ageMs < STALE_MISS_MS);
+    };
+    while (!fresh());
+  }
+}

@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { UnderlayHost } from '../datapath/datapath.ts';
+import { memoryLog } from '../lib/log.ts';
+import { parseIp } from '../packet/address.ts';
+import type { Resource } from '../topology/kinds.ts';
+import type { Topology } from '../topology/nodes.ts';
+import { applyChanges, emptyTopology } from '../topology/snapshot.ts';
+import type { PortStatus } from '../topology/status.ts';
+import { putAll, sample, sampleId } from '../topology/testing/samples.ts';
+import type { InterfaceInfo } from './host/interfaces.ts';
+import { desiredWiring, diffWiring, formatOperation, NO_WIRING, Ports, type Surroundings } from './ports.ts';
+import { FakeDatapath } from './testing/fake-datapath.ts';
+
+const ME = sampleId('host', 1);
+const PEER = sampleId('host', 2);
+const THIRD = sampleId('host', 3);
+const BRIDGE = sampleId('bridge', 1);
+
+const bound = (n: number, hostId: string, interfaceName: string): Resource =>
+  sample('port', n, { deviceId: BRIDGE, hostId, interfaceName });
+const network = (...ports: Resource[]): Topology => {
+  const hosts = [1, 2, 3].map((n) => sample('host', n, { name: `host${n}` }));
+  return applyChanges(emptyTopology(), putAll(sample('bridge', 1), ...hosts, ...ports)).topology;
+};
+
+const found = (name: string, ifindex: number, fields: Partial<InterfaceInfo> = {}): [string, InterfaceInfo] => {
+  const info = { name, ifindex, mac: '02:00:00:00:00:99', mtuBytes: 1500, raised: true, up: true, addresses: [] };
+  return [name, { ...info, tap: false, ...fields }];
+};
+const underlayTo = (last: number): UnderlayHost => ({
+  local: parseIp('192.0.2.1')!,
+  remote: parseIp(`192.0.2.${last}`)!,
+  interfaceName: 'underlay',
+  mtuBytes: 1600,
+});
+
+interface Around {
+  interfaces?: [string, InterfaceInfo][];
+  /** `host/port` pairs that are up. */
+  up?: [string, number][];
+  hosts?: number[];
+}
+
+function surroundings(topology: Topology, { interfaces = [], up = [], hosts = [2, 3] }: Around = {}): Surroundings {
+  return {
+    hostId: ME,
+    topology,
+    interfaces: new Map(interfaces),
+    underlay: new Map(hosts.map((n) => [sampleId('host', n), underlayTo(n)])),
+    indexOf: (hostId) => [ME, PEER, THIRD].indexOf(hostId),
+    isUp: (hostId, portId) => up.some(([host, n]) => host === hostId && sampleId('port', n) === portId),
+  };
+}
+
+/** The operations from one state of the world to another, one a line. */
+function way(to: Surroundings, from?: Surroundings): string[] {
+  const actual = from === undefined ? NO_WIRING : desiredWiring(from).wiring;
+  return diffWiring(desiredWiring(to).wiring, actual).map(formatOperation);
+}
+const states = (around: Surroundings) => desiredWiring(around).statuses.map(({ state, why }) => why ?? state);
+
+const TAP0 = found('tap0', 10, { tap: true });
+const HOST_LINES = [
+  'host 1 192.0.2.1 > 192.0.2.2 on underlay mtu 1600',
+  'host 2 192.0.2.1 > 192.0.2.3 on underlay mtu 1600',
+];
+
+test('a port whose interface exists is plugged last, after everything that its packets need', () => {
+  const topology = network(bound(5, ME, 'tap0'), bound(6, PEER, 'tap0'));
+  const around = surroundings(topology, { interfaces: [TAP0], up: [[PEER, 6]] });
+  assert.deepEqual(way(around), [
+    ...HOST_LINES,
+    'port 5 at tap0',
+    'port 6 at host 1',
+    'flood 100001 ports [5] hosts [1]',
+    'plug 5 tap0 tap',
+  ]);
+  assert.deepEqual(states(around), ['up']);
+});
+
+test('nothing changes when nothing has changed', () => {
+  const around = surroundings(network(bound(5, ME, 'tap0')), { interfaces: [TAP0] });
+  assert.deepEqual(way(around, around), []);
+});
+
+test('an interface that goes is unplugged first', () => {
+  const topology = network(bound(5, ME, 'tap0'));
+  const before = surroundings(topology, { interfaces: [TAP0] });
+  const after = surroundings(topology);
+  assert.deepEqual(way(after, before), ['unplug 5', 'port 5 nowhere', 'flood 100001 ports [] hosts []']);
+  assert.deepEqual(states(after), ['no interface tap0 on the host']);
+});
+
+test('a new interface of the same name is plugged anew', () => {
+  const topology = network(bound(5, ME, 'tap0'));
+  const before = surroundings(topology, { interfaces: [TAP0] });
+  const after = surroundings(topology, { interfaces: [found('tap0', 11, { tap: true })] });
+  assert.deepEqual(way(after, before), ['unplug 5', 'port 5 at tap0', 'plug 5 tap0 tap']);
+});
+
+test('a port on another host is sent to only after that host said it is up', () => {
+  const topology = network(bound(6, PEER, 'tap0'));
+  const before = surroundings(topology);
+  const after = surroundings(topology, { up: [[PEER, 6]] });
+  assert.deepEqual(way(before), [...HOST_LINES, 'flood 100001 ports [] hosts []']);
+  assert.deepEqual(way(after, before), ['port 6 at host 1', 'flood 100001 ports [] hosts [1]']);
+});
+
+test('a flood goes once to each host, however many members it has', () => {
+  const topology = network(bound(6, PEER, 'a'), bound(7, PEER, 'b'), bound(8, THIRD, 'a'));
+  const around = surroundings(topology, {
+    up: [
+      [PEER, 6],
+      [PEER, 7],
+      [THIRD, 8],
+    ],
+  });
+  assert.equal(way(around).at(-1), 'flood 100001 ports [] hosts [1 2]');
+});
+
+test('a port that moved away is unplugged and sent on to its new host', () => {
+  const before = surroundings(network(bound(5, ME, 'tap0')), { interfaces: [TAP0] });
+  const after = surroundings(network(bound(5, PEER, 'tap0')), { interfaces: [TAP0], up: [[PEER, 5]] });
+  assert.deepEqual(way(after, before), ['unplug 5', 'port 5 at host 1', 'flood 100001 ports [] hosts [1]']);
+});
+
+test('a port that another host still has up is claimed and not plugged', () => {
+  const around = surroundings(network(bound(5, ME, 'tap0')), { interfaces: [TAP0], up: [[PEER, 5]] });
+  assert.deepEqual(states(around), ['still up on host host2']);
+  assert.equal(
+    way(around).some((line) => line.startsWith('plug')),
+    false,
+  );
+});
+
+test('the second port on one interface is refused', () => {
+  const around = surroundings(network(bound(5, ME, 'tap0'), bound(6, ME, 'tap0')), { interfaces: [TAP0] });
+  assert.deepEqual(states(around), ['up', `interface tap0 carries port ${sampleId('port', 5)} already`]);
+  assert.deepEqual(desiredWiring(around).statuses[1]?.state, 'refused');
+});
+
+test('an interface without carrier is plugged but its port is down', () => {
+  const around = surroundings(network(bound(5, ME, 'tap0')), { interfaces: [found('tap0', 10, { up: false })] });
+  assert.deepEqual(states(around), ['interface tap0 has no carrier']);
+  assert.equal(way(around).at(-1), 'plug 5 tap0');
+});
+
+test('a host that left the zone goes after everything that led to it', () => {
+  const topology = network(bound(6, PEER, 'tap0'));
+  const before = surroundings(topology, { up: [[PEER, 6]] });
+  const after = surroundings(topology, { up: [[PEER, 6]], hosts: [3] });
+  assert.deepEqual(way(after, before), ['port 6 nowhere', 'flood 100001 ports [] hosts []', 'host 1 gone']);
+});
+
+function portsOver(datapath: FakeDatapath) {
+  let now = 0;
+  const statuses: (readonly PortStatus[])[] = [];
+  const raised: string[] = [];
+  const ports = new Ports({
+    datapath,
+    log: memoryLog(),
+    now: () => now,
+    raise: (name) => raised.push(name),
+    onStatuses: (told) => statuses.push(told),
+  });
+  return { ports, statuses, raised, pass: (ms: number) => (now += ms) };
+}
+
+test('an operation that fails is refused, tried again later, and told when it works', () => {
+  const datapath = new FakeDatapath();
+  const { ports, statuses, raised, pass } = portsOver(datapath);
+  const around = surroundings(network(bound(5, ME, 'tap0')), { interfaces: [TAP0] });
+  datapath.failPlug = 'the interface is busy';
+  ports.wire(around);
+  assert.deepEqual(statuses.at(-1), [
+    { kind: 'port', id: sampleId('port', 5), state: 'refused', why: 'the interface is busy' },
+  ]);
+  const first = ports.retryAt;
+  ports.wire(around);
+  assert.ok(ports.retryAt > first);
+  datapath.failPlug = undefined;
+  pass(1000);
+  ports.wire(around);
+  assert.deepEqual(statuses.at(-1), [{ kind: 'port', id: sampleId('port', 5), state: 'up' }]);
+  assert.equal(ports.retryAt, Number.POSITIVE_INFINITY);
+  assert.deepEqual(raised, ['tap0']);
+});
+
+test('what a predecessor plugged stays plugged where it is wanted and is unplugged where not', () => {
+  const datapath = new FakeDatapath();
+  datapath.plug(5, 'tap0', { tap: true });
+  datapath.plug(9, 'tap9', { tap: true });
+  datapath.log.length = 0;
+  const { ports } = portsOver(datapath);
+  const around = surroundings(network(bound(5, ME, 'tap0')), { interfaces: [TAP0] });
+  ports.adopt(around.interfaces);
+  ports.wire(around);
+  assert.deepEqual(
+    datapath.log.filter((line) => line.includes('plug')),
+    ['unplug 9'],
+  );
+});
