@@ -28,7 +28,8 @@ export function attempt(argv: readonly string[], options: RunOptions = {}): Prom
   const [program, ...rest] = argv;
   const deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
   return new Promise((resolve, reject) => {
-    const child = spawn(program!, rest, { stdio: ['pipe', 'pipe', 'pipe'] });
+    // In a session of its own: Ctrl-C in a terminal must not end what takes a lab down.
+    const child = spawn(program!, rest, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
     let stdout = '';
     let stderr = '';
     const timer = setTimeout(() => {

@@ -10,17 +10,19 @@ export class PortTaken extends Error {
   override readonly name = 'PortTaken';
 }
 
+export interface Target {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** A way from the machine's loopback into a namespace. */
 export interface Exposed {
   readonly port: number;
   close(): Promise<void>;
 }
 
 /** `port` 0 takes any free one. Throws PortTaken. */
-export async function expose(
-  namespace: Namespace,
-  target: { readonly address: string; readonly port: number },
-  port: number,
-): Promise<Exposed> {
+export async function expose(namespace: Namespace, target: Target, port: number): Promise<Exposed> {
   const path = namespace.file('relay.sock');
   const program = fileURLToPath(new URL('./relay.ts', import.meta.url));
   const relay = await namespace.spawn('relay', [process.execPath, program, path, target.address, `${target.port}`]);
@@ -44,7 +46,7 @@ export async function expose(
       });
       for (const socket of open) socket.destroy();
       await closed;
-      await relay.stop();
+      await relay.kill();
     },
   };
 }

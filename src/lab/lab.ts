@@ -9,6 +9,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ipBatch, run } from './command.ts';
+import { type Exposed, expose, type Target } from './expose.ts';
 import { LAB_ROOT, Ledger, NameTaken, namespaceNames } from './ledger.ts';
 import { Namespace } from './namespace.ts';
 import type { Process } from './process.ts';
@@ -45,6 +46,7 @@ export class Lab {
   readonly name: string;
   readonly #ledger: Ledger;
   readonly #namespaces: Namespace[] = [];
+  readonly #exposed: Exposed[] = [];
   #underlay: Namespace | undefined;
   #hostCount = 0;
   #vmCount = 0;
@@ -103,7 +105,8 @@ export class Lab {
     ]);
     const directory = join(this.directory, name);
     mkdirSync(join(directory, 'bpf'), { recursive: true, mode: 0o700 });
-    await run(['mount', '-t', 'bpf', '-o', 'mode=0700', 'bpf', join(directory, 'bpf')]);
+    const bpf = join(directory, 'bpf');
+    await this.#ledger.making(() => run(['mount', '-t', 'bpf', '-o', 'mode=0700', 'bpf', bpf]));
     return { name, namespace, address: `${net}.2`, address6: `${net6}:2`, directory };
   }
 
@@ -131,8 +134,16 @@ export class Lab {
     await ipBatch(vm.namespace.fullName, [`link delete ${GUEST_INTERFACE}`]);
   }
 
+  /** Makes a TCP service of a namespace reachable on the machine's loopback; 0 takes any port. Throws PortTaken. */
+  async expose(namespace: Namespace, target: Target, port = 0): Promise<Exposed> {
+    const exposed = await expose(namespace, target, port);
+    this.#exposed.push(exposed);
+    return exposed;
+  }
+
   /** Ends every program, deletes every namespace, mount and file of the lab. May be called again. */
   async destroy(): Promise<void> {
+    for (const exposed of this.#exposed.splice(0)) await exposed.close();
     await this.#ledger.close();
   }
 

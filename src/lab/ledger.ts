@@ -3,8 +3,17 @@
 //   <root>/<lab>/lab.json      owner, namespaces, processes; the directory itself is the lock on the name
 //   <root>/<lab>/...           everything else of the lab: logs, state of hosts, mounts of bpffs
 
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { attempt, run } from './command.ts';
 import { end, identityOf, isAlive, type ProcessIdentity } from './process.ts';
 
@@ -27,6 +36,8 @@ export class NameTaken extends Error {
 export class Ledger {
   readonly directory: string;
   readonly #content: Content;
+  readonly #underWay = new Set<Promise<unknown>>();
+  #closed = false;
 
   private constructor(directory: string, content: Content) {
     this.directory = directory;
@@ -35,10 +46,10 @@ export class Ledger {
 
   /** Takes the name `lab`. What a dead owner of that name left is removed first. */
   static async open(lab: string, root = LAB_ROOT): Promise<Ledger> {
-    mkdirSync(root, { recursive: true, mode: 0o700 });
     const directory = join(root, lab);
     const content: Content = { owner: identityOf(process.pid)!, namespaces: [], processes: [] };
     for (;;) {
+      mkdirSync(root, { recursive: true, mode: 0o700 });
       const fresh = mkdtempSync(join(root, '.new-'));
       writeFileSync(join(fresh, 'lab.json'), JSON.stringify(content));
       try {
@@ -56,6 +67,23 @@ export class Ledger {
     }
   }
 
+  /** Throws when the lab is being taken down: nothing runs in it any more. */
+  assertOpen(): void {
+    if (this.#closed) throw new Error('the lab is being taken down');
+  }
+
+  /** Makes something that is to be taken down: `close` waits until it is made, or forbids it. */
+  async making<T>(work: () => Promise<T>): Promise<T> {
+    this.assertOpen();
+    const made = work();
+    this.#underWay.add(made);
+    try {
+      return await made;
+    } finally {
+      this.#underWay.delete(made);
+    }
+  }
+
   /** Writes the name down, then creates the namespace. */
   async addNamespace(name: string): Promise<void> {
     if (namespaceNames().includes(name)) {
@@ -65,7 +93,7 @@ export class Ledger {
     }
     this.#content.namespaces.push(name);
     this.#write();
-    await run(['ip', 'netns', 'add', name]);
+    await this.making(() => run(['ip', 'netns', 'add', name]));
   }
 
   addProcess(identity: ProcessIdentity): void {
@@ -75,7 +103,16 @@ export class Ledger {
 
   /** Ends all processes, deletes all namespaces, mounts and files. Says nothing when there is nothing left to do. */
   async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.allSettled(this.#underWay);
     await takeDown(this.directory, this.#content);
+    for (const parent of [dirname(this.directory), dirname(dirname(this.directory))]) {
+      try {
+        rmdirSync(parent);
+      } catch {
+        // Others have something in it.
+      }
+    }
   }
 
   #write(): void {

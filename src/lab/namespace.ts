@@ -27,28 +27,25 @@ export class Namespace {
   }
 
   /** Throws CommandFailed on an exit code other than 0. */
-  run(argv: readonly string[], options?: RunOptions): Promise<Output> {
+  async run(argv: readonly string[], options?: RunOptions): Promise<Output> {
+    this.#ledger.assertOpen();
     return run(this.enter(argv), options);
   }
 
-  attempt(argv: readonly string[], options?: RunOptions): Promise<Output> {
+  async attempt(argv: readonly string[], options?: RunOptions): Promise<Output> {
+    this.#ledger.assertOpen();
     return attempt(this.enter(argv), options);
   }
 
   /** Starts a program in the background; the lab ends it. Its output is `log/<namespace>-<label>.log` of the lab. */
-  async spawn(
-    label: string,
-    argv: readonly string[],
-    environment?: Readonly<Record<string, string>>,
-  ): Promise<Process> {
-    const logPath = join(this.#ledger.directory, 'log', `${this.name}-${label}.log`);
-    const process = await Process.start(`${this.name} ${label}`, this.enter(argv), {
-      logPath,
-      ...(environment && { environment }),
+  spawn(label: string, argv: readonly string[]): Promise<Process> {
+    return this.#ledger.making(async () => {
+      const logPath = join(this.#ledger.directory, 'log', `${this.name}-${label}.log`);
+      const process = await Process.start(`${this.name} ${label}`, this.enter(argv), logPath);
+      this.#ledger.addProcess(process.identity);
+      this.#processes.push(process);
+      return process;
     });
-    this.#ledger.addProcess(process.identity);
-    this.#processes.push(process);
-    return process;
   }
 
   /** Every program that was spawned here, ended ones included. */

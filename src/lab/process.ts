@@ -56,11 +56,6 @@ export async function end(processes: readonly ProcessIdentity[], graceMs: number
   await waitFor(gone, { what: `killed processes to go (${processes.map((each) => each.pid).join(', ')})` });
 }
 
-export interface StartOptions {
-  readonly logPath: string;
-  readonly environment?: Readonly<Record<string, string>>;
-}
-
 export interface Exit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -89,21 +84,20 @@ export class Process {
   }
 
   /** Standard output and error are appended to `logPath`. */
-  static async start(label: string, argv: readonly string[], options: StartOptions): Promise<Process> {
+  static async start(label: string, argv: readonly string[], logPath: string): Promise<Process> {
     const [program, ...rest] = argv;
-    const log = openSync(options.logPath, 'a', 0o600);
+    const log = openSync(logPath, 'a', 0o600);
     try {
       const child = spawn(program!, rest, {
         stdio: ['ignore', log, log],
         detached: true,
-        ...(options.environment && { env: { ...options.environment } }),
       });
       await new Promise<void>((resolve, reject) => {
         child.once('spawn', resolve);
         child.once('error', (error) => reject(new Error(`cannot start ${label}: ${error.message}`, { cause: error })));
       });
       const pid = child.pid!;
-      return new Process(label, child, identityOf(pid) ?? { pid, startTicks: '' }, options.logPath);
+      return new Process(label, child, identityOf(pid) ?? { pid, startTicks: '' }, logPath);
     } finally {
       closeSync(log);
     }
