@@ -1,5 +1,6 @@
 // A tenant.
 import Type, { type Static } from 'typebox';
+import { type Finding, invalid } from './problem.ts';
 import { resource } from './resource.ts';
 
 export const projectSchema = resource(
@@ -12,3 +13,10 @@ export const projectSchema = resource(
   'a tenant',
 );
 export type Project = Static<typeof projectSchema>;
+
+/** `kinds`: the names that a quota may have. */
+export function checkProject({ quotas }: Project, kinds: readonly string[]): Finding[] {
+  return Object.keys(quotas)
+    .filter((kind) => !kinds.includes(kind))
+    .map((kind) => invalid(`/quotas/${kind}`, `there is no kind ${kind}; there are ${kinds.join(', ')}`));
+}

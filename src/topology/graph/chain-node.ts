@@ -2,17 +2,12 @@
 
 import { lpmDifferences, lpmOf } from '../../lib/lpm.ts';
 import { type Mac, parseMac, parsePrefix } from '../../packet/address.ts';
-import type { Chain, Match, Rule } from '../chain.ts';
+import { type Chain, looksAtL4, type Match, type Rule } from '../chain.ts';
 import type { AddressSet } from '../group.ts';
 import type { AddressSetNode, ChainNode, Change, MatchNode, RuleNode } from '../nodes.ts';
 import type { Id } from '../resource.ts';
 import { kept } from './same.ts';
 import { type State, usersOf } from './state.ts';
-
-/** Conditions on what only the first fragment of a packet carries. */
-export const L4_CONDITIONS = ['sourcePorts', 'destinationPorts', 'icmpType', 'icmpCode', 'tcpFlags'] as const;
-
-export const looksAtL4 = (match: Match): boolean => L4_CONDITIONS.some((name) => match[name] !== undefined);
 
 const ALL_BITS = 0xffffffffffff as Mac;
 
