@@ -26,7 +26,8 @@
 //
 // arp, ns and na with a MAC, rs, ra, and dhcp and dhcp6 of a client bring the layers below them that are not written:
 // the usual addresses, hop limit and ports. In a later fragment (frag=later is offset 1480) the word of the upper layer
-// gives its protocol only; of what follows it, bytes(N) and hex(HEX) are there.
+// gives its protocol only; of what follows it, bytes(N) and hex(HEX) are there. Behind ns, na, rs and ra hex(HEX) is
+// more options.
 
 import { Arguments, readWords, type Word, WordError } from './word/arguments.ts';
 import type { Addresses, Kind, Rest } from './word/kind.ts';
@@ -36,11 +37,11 @@ import { KINDS, PAYLOAD_WORDS } from './word/layers.ts';
 export function parseWords(text: string): Uint8Array | { readonly error: string } {
   try {
     const words = readWords(text);
-    const layers = words.filter((word) => WHOLE[word.name] === undefined);
+    const layers = words.filter((word) => !WHOLE.has(word.name));
     if (layers.length === 0) return { error: 'no words: a frame begins with eth(source, destination)' };
     let frame = emitFrom(withLayersBelow(layers), 0);
     for (const word of words.slice(layers.length)) {
-      const whole = WHOLE[word.name];
+      const whole = WHOLE.get(word.name);
       if (whole === undefined) throw new WordError(word, 'only cut and pad may follow cut or pad');
       const args = new Arguments(word);
       frame = whole(frame, args.nextNumber('length', FRAME_BYTES_MAX));
@@ -63,17 +64,25 @@ export function frameOf(text: string): Uint8Array {
 const FRAME_BYTES_MAX = 65_600;
 
 /** What is done to the finished frame. */
-const WHOLE: Readonly<Record<string, (frame: Uint8Array, length: number) => Uint8Array>> = {
-  cut: (frame, length) => frame.subarray(0, length),
-  pad: (frame, length) => {
-    const padded = new Uint8Array(Math.max(frame.length, length));
-    padded.set(frame);
-    return padded;
-  },
-};
+const WHOLE: ReadonlyMap<string, (frame: Uint8Array, length: number) => Uint8Array> = new Map([
+  ['cut', (frame: Uint8Array, length: number) => frame.subarray(0, length)],
+  ['pad', padded],
+]);
+
+function padded(frame: Uint8Array, length: number): Uint8Array {
+  const longer = new Uint8Array(Math.max(frame.length, length));
+  longer.set(frame);
+  return longer;
+}
 
 /** Height of the layer that a word is; those that are not here begin a frame of their own, or carry anything. */
-const LEVEL: Readonly<Record<string, number>> = { eth: 1, vlan: 1, ip: 2, ip6: 2, udp: 3 };
+const LEVEL: ReadonlyMap<string, number> = new Map([
+  ['eth', 1],
+  ['vlan', 1],
+  ['ip', 2],
+  ['ip6', 2],
+  ['udp', 3],
+]);
 
 /** Puts the layers that a word brings in front of it, as far as they are not written; checks the order. */
 function withLayersBelow(words: readonly Word[]): Word[] {
@@ -81,7 +90,7 @@ function withLayersBelow(words: readonly Word[]): Word[] {
   for (const word of words) {
     const kind = kindOf(word);
     const before = all.at(-1);
-    const level = LEVEL[before?.name ?? ''] ?? 0;
+    const level = LEVEL.get(before?.name ?? '') ?? 0;
     const below = kind.below?.(new Arguments(word));
     if (below !== undefined) {
       if (level < 1) all.push(...readWords(below.eth));

@@ -17,6 +17,7 @@ import {
 } from '../address.ts';
 import { DHCP4, DHCP4_OP, dhcp4OptionCode, emitDhcp4 } from '../dhcp4.ts';
 import { DHCP6, dhcp6OptionCode, emitDhcp6 } from '../dhcp6.ts';
+import { emitIcmp6, parseIcmp } from '../icmp.ts';
 import { PROTOCOL } from '../ipv4.ts';
 import { emitNd, ND_HOP_LIMIT, type NdMessage, type NdOption } from '../nd.ts';
 import { joinBytes } from '../option.ts';
@@ -59,7 +60,10 @@ function nd(read: (args: Arguments) => NdWord, destinationOf: (message: NdMessag
     },
     emit: (args, rest, below) => {
       const { source, destination } = six(below);
-      return joinBytes([emitNd(read(args).message, source, destination), rest.emit()]);
+      const alone = emitNd(read(args).message, source, destination);
+      const { type, code, rest: flags, payloadAt } = parseIcmp(alone, 0, alone.length)!;
+      const body = joinBytes([alone.subarray(payloadAt), rest.emit()]);
+      return emitIcmp6({ type, code, rest: flags }, body, source, destination);
     },
   };
 }
