@@ -1,0 +1,237 @@
+// The kernel's data path behind the Datapath interface. What it sets up stays when the process ends: the next one
+// opens the same pin directory and goes on, and no packet is lost in between.
+
+import type { UpCause } from '../../flow/reasons.ts';
+import { NUMBERS, STRUCTS } from '../contract.ts';
+import type {
+  Budgets,
+  Counter,
+  CounterKind,
+  Datapath,
+  Delivery,
+  FloodGroup,
+  FlowEntry,
+  Injection,
+  InstalledFlow,
+  Miss,
+  UnderlayHost,
+} from '../datapath.ts';
+import { type Devices, devicesOf, ensureDevices } from './devices.ts';
+import { Injector } from './inject.ts';
+import { KernelFlows } from './kernel-flows.ts';
+import { type Attachment, ensurePinDirectory, HOOK_PROGRAMS, Programs } from './loader.ts';
+import { possibleCpus, u32Bytes } from './maps.ts';
+import { Placement } from './placement.ts';
+import { Ring } from './ring.ts';
+import { interfaceIndex } from './sys.ts';
+
+export interface EbpfOptions {
+  /** A directory of this host's own; a BPF file system is mounted there when it is on none. */
+  readonly pinDirectory: string;
+  /** Where tunnel packets are taken from the start; `setHost` adds those of its hosts. */
+  readonly underlayInterfaces: readonly string[];
+  readonly tunnelUdpPort: number;
+  /** Of the names of the devices that are made: `<prefix>-vx`, `<prefix>-inj0`, `<prefix>-inj1`. Default `aya`. */
+  readonly devicePrefix?: string;
+  /** `hand` (default): encapsulated by the program where possible; `device`: always by the VXLAN device. */
+  readonly transmit?: 'hand' | 'device';
+  /** `tcx` (default) falls back to `filter` where the kernel has no TCX. */
+  readonly attachment?: Attachment;
+  readonly budgets?: Budgets;
+}
+
+/** Per port. A miss costs the agent about 15 µs, so one port takes a seventh of it at most. */
+export const DEFAULT_BUDGETS: Budgets = {
+  miss: { perSecond: 10_000, burst: 4_000 },
+  service: { perSecond: 100, burst: 50 },
+  exception: { perSecond: 1_000, burst: 200 },
+};
+/** Packets of one key that go up while no answer is there, and for how long: a handshake's retries, no stream. */
+const PENDING_PACKETS = 4;
+const PENDING_MS = 200;
+
+const SETTINGS = STRUCTS.settings;
+const MISS = STRUCTS.miss_record;
+const NS_PER_MS = 1_000_000n;
+
+const COUNTER_KINDS: Readonly<Record<number, CounterKind>> = {
+  [NUMBERS.COUNTER_PORT_RX]: 'portRx',
+  [NUMBERS.COUNTER_PORT_TX]: 'portTx',
+  [NUMBERS.COUNTER_RULE]: 'rule',
+  [NUMBERS.COUNTER_DROP]: 'drop',
+  [NUMBERS.COUNTER_UP]: 'up',
+  [NUMBERS.COUNTER_TUNNEL_RX]: 'tunnelRx',
+  [NUMBERS.COUNTER_TUNNEL_TX]: 'tunnelTx',
+};
+
+/** Makes the devices, loads and attaches the programs in the calling network namespace. Needs root. */
+export function openEbpfDatapath(options: EbpfOptions): EbpfDatapath {
+  const directory = ensurePinDirectory(options.pinDirectory);
+  const devices = devicesOf(options.devicePrefix ?? 'aya');
+  ensureDevices(devices, options.tunnelUdpPort);
+  const programs = new Programs(directory, HOOK_PROGRAMS, options.attachment ?? 'tcx');
+  try {
+    return new EbpfDatapath(programs, devices, options);
+  } catch (error) {
+    programs.close();
+    throw error;
+  }
+}
+
+export class EbpfDatapath implements Datapath {
+  readonly #programs: Programs;
+  readonly #settings: Uint8Array;
+  readonly #settingsView: DataView;
+  readonly #flows: KernelFlows;
+  readonly #placement: Placement;
+  readonly #ring: Ring;
+  readonly #injector: Injector;
+  #closed = false;
+
+  constructor(programs: Programs, devices: Devices, options: EbpfOptions) {
+    this.#programs = programs;
+    this.#settings = programs.map('settings').get(u32Bytes(0))!;
+    this.#settingsView = new DataView(this.#settings.buffer);
+    const inject = interfaceIndex(devices.inject)!;
+    this.#set('tunnel_ifindex', interfaceIndex(devices.tunnel)!);
+    this.#set('inject_ifindex', inject);
+    this.#set('tunnel_udp_port', options.tunnelUdpPort);
+    this.#set('pending_packets', PENDING_PACKETS);
+    this.#set('pending_ms', PENDING_MS);
+    this.setBudgets(options.budgets ?? DEFAULT_BUDGETS);
+    this.#flows = new KernelFlows(
+      { flows: programs.map('flows'), masks: programs.map('masks'), actions: programs.map('actions') },
+      programs.sizeOf('actions'),
+      this.#settingsView.getUint32(SETTINGS.at.masks_at, true),
+      (at) => {
+        this.#set('masks_at', at);
+        this.#writeSettings();
+      },
+    );
+    this.#ring = new Ring(programs.map('misses').fd, programs.sizeOf('misses'));
+    this.#injector = new Injector(inject);
+    programs.attach('inject_ingress', interfaceIndex(devices.injected)!);
+    programs.attach('tunnel_ingress', interfaceIndex(devices.tunnel)!);
+    this.#placement = new Placement(programs, options.transmit === 'device');
+    for (const name of options.underlayInterfaces) this.#placement.watchUnderlay(name);
+  }
+
+  install(flows: readonly FlowEntry[]): void {
+    this.#flows.install(flows);
+  }
+
+  remove(flows: readonly Pick<FlowEntry, 'key' | 'mask'>[]): void {
+    this.#flows.remove(flows);
+  }
+
+  flows(): InstalledFlow[] {
+    return this.#flows.list();
+  }
+
+  plug(port: number, name: string, options: { readonly tap: boolean }): void {
+    this.#placement.plug(port, name, options.tap);
+  }
+
+  unplug(port: number): void {
+    this.#placement.unplug(port);
+  }
+
+  plugged(): { port: number; interfaceName: string }[] {
+    return this.#placement.plugged();
+  }
+
+  setDelivery(port: number, delivery: Delivery | undefined): void {
+    this.#placement.setDelivery(port, delivery);
+  }
+
+  setFlood(flood: number, group: FloodGroup | undefined): void {
+    this.#placement.setFlood(flood, group);
+  }
+
+  setHost(index: number, host: UnderlayHost | undefined): void {
+    this.#placement.setHost(index, host);
+  }
+
+  poll(limit: number): Miss[] {
+    const nowNs = process.hrtime.bigint();
+    return this.#ring.read(limit).map((record) => readMiss(record, nowNs));
+  }
+
+  wait(timeoutMs: number): Promise<void> {
+    return this.#ring.wait(timeoutMs);
+  }
+
+  inject(packets: readonly Injection[]): void {
+    this.#injector.send(packets);
+  }
+
+  setBudgets(budgets: Budgets): void {
+    this.#set('miss_rate', budgets.miss.perSecond);
+    this.#set('miss_burst', budgets.miss.burst);
+    this.#set('service_rate', budgets.service.perSecond);
+    this.#set('service_burst', budgets.service.burst);
+    this.#set('exception_rate', budgets.exception.perSecond);
+    this.#set('exception_burst', budgets.exception.burst);
+    this.#writeSettings();
+  }
+
+  counters(): Counter[] {
+    const cpus = possibleCpus();
+    const counters: Counter[] = [];
+    this.#programs.map('counters').forEach((key, value) => {
+      counters.push(readCounter(key, value, cpus));
+    });
+    return counters;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#injector.close();
+    // A wait that is under way ends first; the descriptor of the ring must live as long.
+    void this.#ring.close().then(() => this.#programs.close());
+  }
+
+  #set(field: keyof typeof SETTINGS.at, value: number): void {
+    this.#settingsView.setUint32(SETTINGS.at[field], value, true);
+  }
+
+  #writeSettings(): void {
+    this.#programs.map('settings').set(u32Bytes(0), this.#settings);
+  }
+}
+
+/** A record of the ring; the frame and the key are views on it. */
+export function readMiss(record: Uint8Array, nowNs: bigint): Miss {
+  const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
+  const timeNs = view.getBigUint64(MISS.at.time_ns, true);
+  const captured = view.getUint32(MISS.at.captured, true);
+  return {
+    cause: view.getUint32(MISS.at.cause, true) as UpCause,
+    key: record.subarray(MISS.at.key, MISS.at.key + MISS.size.key),
+    frame: record.subarray(MISS.bytes, MISS.bytes + captured),
+    frameBytes: view.getUint32(MISS.at.frame_bytes, true),
+    gsoBytes: view.getUint32(MISS.at.gso_bytes, true),
+    detail: view.getUint32(MISS.at.detail, true),
+    ageMs: nowNs > timeNs ? Number((nowNs - timeNs) / NS_PER_MS) : 0,
+  };
+}
+
+function readCounter(key: Uint8Array, value: Uint8Array, cpus: number): Counter {
+  const keyView = new DataView(key.buffer, key.byteOffset);
+  const view = new DataView(value.buffer, value.byteOffset);
+  let packets = 0n;
+  let bytes = 0n;
+  for (let cpu = 0; cpu < cpus; cpu++) {
+    const at = cpu * STRUCTS.counter_value.bytes;
+    packets += view.getBigUint64(at + STRUCTS.counter_value.at.packets, true);
+    bytes += view.getBigUint64(at + STRUCTS.counter_value.at.bytes, true);
+  }
+  return {
+    kind: COUNTER_KINDS[keyView.getUint32(STRUCTS.counter_key.at.kind, true)]!,
+    id: keyView.getUint32(STRUCTS.counter_key.at.id, true),
+    port: keyView.getUint32(STRUCTS.counter_key.at.port, true),
+    packets: Number(packets),
+    bytes: Number(bytes),
+  };
+}
