@@ -94,6 +94,34 @@ export interface Trace {
   readonly born: readonly unknown[];
 }
 
+/** The busiest flows of a host's kernel. */
+export interface FlowsReport {
+  readonly total: number;
+  readonly masks: number;
+  readonly flows: readonly {
+    readonly match: string;
+    readonly actions: string;
+    readonly why: string;
+    readonly packets: number;
+    readonly bytes: number;
+    readonly idleMs: number;
+  }[];
+}
+
+export interface CountersReport {
+  readonly counters: readonly {
+    readonly kind: string;
+    readonly id: number;
+    readonly packets: number;
+    readonly bytes: number;
+    /** Of a drop reason or cause. */
+    readonly name?: string;
+    readonly portId?: Id;
+  }[];
+  /** The agent's own counts. */
+  readonly agent: Readonly<Record<string, number>>;
+}
+
 export interface JoinToken {
   readonly joinToken: string;
   readonly expiresAt: string;
@@ -213,7 +241,7 @@ export class Client {
   }
 
   /** What the host's agent answers: 503 when it is not there. */
-  async flows(hostId: Id): Promise<unknown> {
+  async flows(hostId: Id): Promise<FlowsReport> {
     return this.#json('GET', `/v1/hosts/${encodeURIComponent(hostId)}/flows`);
   }
 
@@ -221,7 +249,7 @@ export class Client {
     return this.#json('GET', `/v1/hosts/${encodeURIComponent(hostId)}/audit`);
   }
 
-  async counters(hostId: Id): Promise<unknown> {
+  async counters(hostId: Id): Promise<CountersReport> {
     return this.#json('GET', `/v1/hosts/${encodeURIComponent(hostId)}/counters`);
   }
 

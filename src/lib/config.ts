@@ -8,12 +8,14 @@ import { LOG_LEVELS } from './log.ts';
 
 const logLevel = Type.Enum([...LOG_LEVELS], { default: 'info', description: 'debug, info, warn, error or silent' });
 
+export const STATE_DIRECTORY = '/var/lib/ayatori';
+
 const HOST_AND_PORT = String.raw`^(\[[0-9a-f:.]+\]|[^\s:/]+):\d{1,5}$`;
 const ADDRESS = 'as HOST:PORT or [IPV6]:PORT';
 
 export const serverConfigSchema = Type.Object(
   {
-    stateDir: Type.String({ default: '/var/lib/ayatori', description: 'database, certificate, admin.token' }),
+    stateDir: Type.String({ default: STATE_DIRECTORY, description: 'database, certificate, admin.token' }),
     listen: Type.String({
       default: '127.0.0.1:7780',
       pattern: HOST_AND_PORT,
@@ -25,18 +27,18 @@ export const serverConfigSchema = Type.Object(
     }),
     logLevel,
   },
-  { additionalProperties: false, description: '/etc/ayatori/server.json' },
+  { additionalProperties: false },
 );
 export type ServerConfig = Static<typeof serverConfigSchema>;
 
 export const agentConfigSchema = Type.Object(
   {
-    stateDir: Type.String({ default: '/var/lib/ayatori', description: 'identity of the host, last snapshot' }),
+    stateDir: Type.String({ default: STATE_DIRECTORY, description: 'identity of the host, last snapshot' }),
     runDir: Type.String({ default: '/run/ayatori', description: 'pinned programs and tables' }),
     joinToken: Type.Optional(Type.String({ description: 'from aya host add; needed once' })),
     logLevel,
   },
-  { additionalProperties: false, description: '/etc/ayatori/agent.json' },
+  { additionalProperties: false },
 );
 export type AgentConfig = Static<typeof agentConfigSchema>;
 

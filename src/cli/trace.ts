@@ -1,0 +1,46 @@
+// aya trace: one packet, typed as words, explained device by device and rule by rule by the server, with the same
+// simulation that the agents run.
+
+import type { Command } from 'commander';
+import { parseWords } from '../packet/words.ts';
+import { type CliIo, contextOf } from './context.ts';
+import { usage } from './exit.ts';
+
+export function addTrace(program: Command, io: CliIo): void {
+  program
+    .command('trace <words...>')
+    .description('explain what happens to a packet that enters at a port')
+    .requiredOption('--port <name>', 'the port that it enters at, as if its guest had sent it')
+    .addHelpText(
+      'after',
+      `
+Words stand in the order of the layers, source before destination:
+  eth(MAC, MAC)  vlan(ID)  arp(request, MAC, IP, IP)  ip(IP, IP, ttl=64)  ip6(IP, IP)  tcp(PORT, PORT, syn)
+  udp(PORT, PORT)  icmp(echo-request)  icmp6(echo-request)  ns(IP)  bytes(N)
+
+Example:
+  aya trace --port vm1 'eth(02:00:00:00:00:01, 02:00:00:00:00:02) ip(10.0.1.11, 10.0.2.12) tcp(40000, 80, syn)'`,
+    )
+    .action(async (words: string[], options: { readonly port: string }, command: Command) => {
+      const context = contextOf(io, command);
+      const frame = parseWords(words.join(' '));
+      if (!(frame instanceof Uint8Array)) throw usage(`the packet: ${frame.error}`);
+      const portId = await context.names.idOf(['port'], options.port);
+      const trace = await context.client.trace(portId, frame);
+      if (context.json) return context.outJson(trace);
+      for (const { depth, at, text } of trace.steps) context.out(`${'  '.repeat(depth)}${at}: ${text}\n`);
+      context.out(`\n${trace.verdict}: ${trace.why}\n`);
+      for (const action of trace.actions) context.out(`  ${describe(action)}\n`);
+      for (const born of trace.born) context.out(`  sends ${describe(born)}\n`);
+    });
+}
+
+/** Texts as they are; objects as `kind` and their other fields. */
+function describe(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return String(value);
+  const { kind, ...rest } = value as Record<string, unknown>;
+  const fields = Object.entries(rest).map(
+    ([key, field]) => `${key} ${typeof field === 'object' ? JSON.stringify(field) : field}`,
+  );
+  return [...(kind === undefined ? [] : [String(kind)]), ...fields].join(' ');
+}
