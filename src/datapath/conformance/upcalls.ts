@@ -1,0 +1,122 @@
+// Conformance: what comes up, how much of it, fragments, and garbage.
+
+import assert from 'node:assert/strict';
+import { DROP, UP } from '../../flow/reasons.ts';
+import type { Budgets } from '../datapath.ts';
+import { type Bed, type Open, output, PORTS, until, withBed } from './bed.ts';
+import { fragments4, fragments6, keyFor, udp4, udp6 } from './frames.ts';
+
+const [A, B] = PORTS;
+const PLENTY = { perSecond: 100_000, burst: 100_000 };
+const SCANTY = { perSecond: 1, burst: 5 };
+/** Sent at once: far more than a scanty budget lets through even if the test is slow. */
+const MANY = 60;
+
+export function upcallCases(open: Open): void {
+  const it = (name: string, body: (bed: Bed) => Promise<void>) => withBed(open, name, body);
+
+  it('wait returns at once when something is there, when something comes, and after its time', async (bed) => {
+    const { datapath } = bed;
+    const start = performance.now();
+    await datapath.wait(30);
+    assert.ok(performance.now() - start >= 25);
+    const waiting = datapath.wait(60_000);
+    await bed.sends(A, udp4());
+    await waiting;
+    await datapath.wait(60_000);
+    assert.equal((await bed.comesUp(1)).length, 1);
+  });
+
+  it('packets come up in their order, as many as are asked for', async (bed) => {
+    for (let n = 1; n <= 5; n++) await bed.sends(A, udp4({ destinationPort: n }));
+    await until(() => bed.packets('up', UP.miss, A) === 5);
+    const first = bed.datapath.poll(2).map(({ frame }) => frame.slice());
+    const rest = bed.datapath.poll(10).map(({ frame }) => frame.slice());
+    assert.deepEqual(
+      [...first, ...rest],
+      [1, 2, 3, 4, 5].map((n) => udp4({ destinationPort: n })),
+    );
+    assert.equal(first.length, 2);
+    assert.equal(bed.datapath.poll(10).length, 0);
+  });
+
+  const budgets: readonly (readonly [keyof Budgets, string, (bed: Bed) => void])[] = [
+    ['miss', 'misses', () => undefined],
+    ['service', 'service requests', (bed) => bed.flow(udp4(), A, [{ kind: 'toAgent', cause: UP.service }])],
+    ['exception', 'exceptions', (bed) => bed.flow(udp4(), A, [{ kind: 'decrementTtl', by: 64 }, output(B)])],
+  ];
+  for (const [budget, name, prepare] of budgets) {
+    it(`${name} of a port are limited by its budget, other kinds and ports are not`, async (bed) => {
+      bed.datapath.setBudgets({ miss: PLENTY, service: PLENTY, exception: PLENTY, [budget]: SCANTY });
+      prepare(bed);
+      for (let n = 1; n <= MANY; n++) await bed.sends(A, udp4({ destinationPort: n }));
+      const reason = DROP[`${budget}Budget`];
+      const cause = { miss: UP.miss, service: UP.service, exception: UP.ttl }[budget];
+      const up = () => bed.packets('up', cause, A);
+      const dropped = () => bed.packets('drop', reason, A);
+      await until(() => up() + dropped() === MANY);
+      assert.equal(up() + dropped(), MANY);
+      assert.ok(up() >= SCANTY.burst && up() <= SCANTY.burst + 10, `${up()} came up`);
+      await bed.comesUp(up());
+      await bed.sends(B, udp4());
+      if (budget !== 'miss') await bed.sends(A, udp6());
+      await bed.comesUp(budget === 'miss' ? 1 : 2);
+    });
+  }
+
+  it('while an answer is awaited a few packets of one key come up, others are not held back', async (bed) => {
+    for (let n = 0; n < MANY; n++) await bed.sends(A, udp4());
+    const up = () => bed.packets('up', UP.miss, A);
+    const dropped = () => bed.packets('drop', DROP.pending, A);
+    await until(() => up() + dropped() === MANY);
+    assert.equal(up() + dropped(), MANY);
+    assert.ok(up() >= 1 && dropped() >= MANY / 2, `${up()} came up`);
+    await bed.comesUp(up());
+    await bed.sends(A, udp4({ destinationPort: 99 }));
+    await bed.comesUp(1);
+    bed.flow(udp4(), A, [output(B)]);
+    await bed.sends(A, udp4());
+    await bed.receives(B, 1);
+  });
+
+  for (const [family, fragments] of [
+    ['IPv4', fragments4],
+    ['IPv6', fragments6],
+  ] as const) {
+    it(`later fragments of ${family} are matched by the ports of their first, those without one are dropped`, async (bed) => {
+      const [first, later] = fragments({ id: 7 });
+      await bed.sends(A, first);
+      await bed.sends(A, later);
+      const [, miss] = await bed.comesUp(2);
+      const key = keyFor(later, A);
+      key.set(keyFor(first, A).subarray(68, 72), 68);
+      assert.deepEqual([miss!.frame, miss!.key], [later, key]);
+      bed.flow(first, A, [output(B)], ['destinationPort']);
+      await bed.sends(A, later);
+      assert.deepEqual(await bed.receives(B, 1), [later]);
+      // Another datagram, and the same one at another port.
+      await bed.sends(A, fragments({ id: 8 })[1]);
+      await bed.dropped('laterFragmentFirst', A);
+      await bed.sends(B, later);
+      await bed.dropped('laterFragmentFirst', B);
+    });
+  }
+
+  it('garbage is dropped, counted by its reason, and harms nobody', async (bed) => {
+    const whole = udp4();
+    const truncated = [20, 30, 33].map((length) => whole.slice(0, length));
+    const version = whole.slice();
+    version[14] = 0x65;
+    const longer = whole.slice();
+    longer[16] = 0xff;
+    const garbage = [...truncated, version, longer, udp6().slice(0, 50)];
+    for (const frame of garbage) await bed.sends(A, frame);
+    await bed.dropped('malformed', A, garbage.length);
+    await bed.harness.tunnelSends(bed.harness.peers[0].remote, B, version);
+    assert.deepEqual(await bed.receives(B, 1), [version]);
+    await bed.comesUp(0);
+    bed.flow(whole, A, [output(B)]);
+    await bed.sends(A, whole);
+    await bed.receives(B, 1);
+  });
+}
