@@ -68,7 +68,7 @@ export function checkResident(port: PortNode, checking: Checking): Finding[] {
   if (at === undefined || owner === undefined) return [];
   const { byIp, byMac } = residents(at.deviceId, checking);
   const taken = (path: string, what: string, holders: readonly Resident[] | undefined): Finding[] => {
-    const other = holders?.find((holder) => holder.at.id !== at.id);
+    const other = holders?.find((holder) => holder.at.id !== at.id && holder.owner.id !== owner.id);
     if (other === undefined) return [];
     const holder = `${what} is that of ${checking.named('port', other.owner.id)}`;
     const where = checking.named('bridge', at.deviceId);
