@@ -5,7 +5,7 @@ import type { Action } from '../../flow/actions.ts';
 import { FIELD, type FieldName, type FlowKey, newKey, sameBytes, setU32 } from '../../flow/fields.ts';
 import { DROP, UP } from '../../flow/reasons.ts';
 import { DatapathFull, type FlowEntry } from '../datapath.ts';
-import { type Bed, type Open, output, PORTS, withBed } from './bed.ts';
+import { type Bed, type Open, output, PORTS, until, withBed } from './bed.ts';
 import {
   arp,
   classOf,
@@ -178,7 +178,9 @@ export function flowCases(open: Open): void {
     bed.datapath.install([{ ...wide, actions: [output(B)] }]);
     bed.datapath.install([{ ...narrow, actions: [output(C)] }]);
     await bed.sends(A, udp4());
-    const used = bed.datapath.flows().filter(({ packets }) => packets > 0);
+    const hit = () => bed.datapath.flows().filter(({ packets }) => packets > 0);
+    await until(() => hit().length > 0);
+    const used = hit();
     assert.equal(used.length, 1);
     const byWide = sameBytes(used[0]!.mask, wide.mask);
     await bed.receives(byWide ? B : C, 1);
