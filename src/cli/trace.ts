@@ -32,6 +32,9 @@ Example:
       context.out(`\n${trace.verdict}: ${trace.why}\n`);
       for (const action of trace.actions) context.out(`  ${describe(action)}\n`);
       for (const born of trace.born) context.out(`  sends ${describe(born)}\n`);
+      if (typeof trace.mask === 'string' && trace.mask !== '') {
+        context.out(`the same holds for all packets with ${trace.mask}\n`);
+      }
     });
 }
 

@@ -1,0 +1,207 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FakeServer, idOf, runAgainst } from './testing/fake-server.ts';
+
+const cloud = (): FakeServer =>
+  new FakeServer()
+    .add('host', { id: idOf(1), name: 'h1', status: { alive: true, revision: 5, since: '2025-12-31T23:00:00Z' } })
+    .add('host', { id: idOf(2), name: 'h2', status: { alive: false } })
+    .add('bridge', { id: idOf(3), name: 'web' })
+    .add('port', { id: idOf(4), name: 'vm1', deviceId: idOf(3) })
+    .add('port', { id: idOf(5), name: 'vm2', deviceId: idOf(3) });
+
+test('bind and unbind set and remove host and interface together', async () => {
+  const server = cloud();
+  assert.equal((await runAgainst(server, 'port', 'bind', 'vm1', 'h1:tap0')).code, 0);
+  assert.equal((await runAgainst(server, 'port', 'unbind', 'vm1')).code, 0);
+  assert.deepEqual(
+    server.writes.map((call) => [call.path, call.body]),
+    [
+      [`/v1/ports/${idOf(4)}`, { hostId: idOf(1), interfaceName: 'tap0' }],
+      [`/v1/ports/${idOf(4)}`, { hostId: null, interfaceName: null }],
+    ],
+  );
+  const wrong = await runAgainst(server, 'port', 'bind', 'vm1', 'h1');
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.error, /HOST:INTERFACE, like h1:tap0, not h1/);
+});
+
+test('peer and unpeer write one end', async () => {
+  const server = cloud();
+  await runAgainst(server, 'port', 'peer', 'vm1', 'vm2');
+  await runAgainst(server, 'port', 'unpeer', 'vm2');
+  assert.deepEqual(
+    server.writes.map((call) => [call.path, call.body]),
+    [
+      [`/v1/ports/${idOf(4)}`, { peerId: idOf(5) }],
+      [`/v1/ports/${idOf(5)}`, { peerId: null }],
+    ],
+  );
+});
+
+test('host add prints the join token alone on standard output', async () => {
+  const server = new FakeServer();
+  server.answers.set('POST /v1/hosts', () => Response.json({ id: idOf(1), name: 'h1', revision: 1 }, { status: 201 }));
+  server.answer(`POST /v1/hosts/${idOf(1)}/join-token`, { joinToken: 'abc', expiresAt: '2026-01-01T01:00:00Z' });
+  const { out, error } = await runAgainst(server, 'host', 'add', 'h1');
+  assert.equal(out, 'abc\n');
+  assert.match(error, /On h1, once and before 2026-01-01T01:00:00Z: aya agent --join-token TOKEN/);
+});
+
+const applied = (done: boolean, h2: object) => ({
+  revision: 6,
+  done,
+  hosts: [
+    { id: idOf(1), name: 'h1', alive: true, revision: 9 },
+    { id: idOf(2), name: 'h2', ...h2 },
+  ],
+});
+
+test('--wait asks for the revision of the write and names the hosts that forward by it', async () => {
+  const server = cloud().answer('GET /v1/applied', applied(true, { alive: true, revision: 6 }));
+  const { code, out } = await runAgainst(server, 'port', 'peer', 'vm1', 'vm2', '--wait');
+  assert.equal(code, 0);
+  assert.equal(out, 'peered port vm1 with vm2 (revision 6)\nlive on h1, h2\n');
+  assert.equal(server.calls.at(-1)?.query.revision, '6');
+});
+
+test('--wait fails after its time and names the hosts that are behind, and why', async () => {
+  const behind = cloud().answer('GET /v1/applied', applied(false, { alive: false, revision: 3 }));
+  const { code, error } = await runAgainst(behind, 'port', 'peer', 'vm1', 'vm2', '--wait=7');
+  assert.equal(code, 10);
+  assert.equal(error, 'aya: revision 6 is not live everywhere after 7 s: h2 is at revision 3 and is not alive\n');
+  assert.ok(
+    behind.calls.filter((call) => call.path === '/v1/applied').length > 1,
+    'it asks again until the time is over',
+  );
+  const silent = cloud().answer('GET /v1/applied', applied(false, { alive: true }));
+  assert.match(
+    (await runAgainst(silent, 'port', 'unpeer', 'vm1', '--wait', '1')).error,
+    /h2 has not told its revision\n/,
+  );
+});
+
+const report = (differences: readonly object[]) => ({ hostId: idOf(1), revision: 5, flows: 12, differences });
+
+test('an audit without differences ends with 0, and asks every host', async () => {
+  const server = cloud()
+    .answer(`GET /v1/hosts/${idOf(1)}/audit`, report([]))
+    .answer(`GET /v1/hosts/${idOf(2)}/audit`, { ...report([]), flows: 1 });
+  const { code, out } = await runAgainst(server, 'host', 'audit');
+  assert.equal(code, 0);
+  assert.equal(out, 'h1: 12 flows at revision 5, no difference\nh2: 1 flow at revision 5, no difference\n');
+});
+
+test('an audit shows each difference and ends with its own code', async () => {
+  const difference = { flow: 'port 5', installed: 'drop', expected: 'to port 6' };
+  const server = cloud().answer(`GET /v1/hosts/${idOf(1)}/audit`, report([difference]));
+  const { code, out, error } = await runAgainst(server, 'host', 'audit', 'h1');
+  assert.equal(code, 11);
+  assert.match(
+    out,
+    /12 flows at revision 5, 1 difference\n {2}port 5\n {4}installed {2}drop\n {4}expected {3}to port 6\n/,
+  );
+  assert.match(error, /1 flow in the kernel differ/);
+});
+
+test('an audit goes on past a host that is away, and is not a success', async () => {
+  const server = cloud()
+    .answer(`GET /v1/hosts/${idOf(1)}/audit`, { code: 'unavailable', message: 'the agent of h1 is not connected' }, 503)
+    .answer(`GET /v1/hosts/${idOf(2)}/audit`, report([]));
+  const { code, out, error } = await runAgainst(server, 'host', 'audit');
+  assert.equal(code, 9);
+  assert.match(out, /^h2: 12 flows/);
+  assert.match(error, /^h1: the agent of h1 is not connected\n/);
+});
+
+test('flows are a table of the busiest', async () => {
+  const flow = { match: 'port 5', actions: 'to port 6', why: 'forwarded', packets: 7, bytes: 700, idleMs: 3500 };
+  const server = cloud().answer(`GET /v1/hosts/${idOf(1)}/flows`, { total: 1, masks: 2, flows: [flow] });
+  const { out } = await runAgainst(server, 'host', 'flows', 'h1');
+  assert.match(
+    out,
+    /^1 flow under 2 masks\nPACKETS {2}BYTES {2}IDLE {2}MATCH .*\n7 +700 +3 s +port 5 +to port 6 +forwarded\n$/,
+  );
+});
+
+const TRACE = {
+  verdict: 'forward',
+  why: 'to vm2',
+  actions: ['output 2'],
+  mask: 'port 1',
+  tags: [],
+  born: [],
+  steps: [
+    { depth: 0, at: 'port vm1', text: 'enters' },
+    { depth: 1, at: 'bridge web', text: 'MAC known' },
+  ],
+};
+
+test('a trace sends the frame that the words mean and prints steps by depth, verdict, why and actions', async () => {
+  const server = cloud().answer('POST /v1/trace', TRACE);
+  const words = 'eth(02:00:00:00:00:01, 02:00:00:00:00:02) ip(10.0.1.11, 10.0.1.12) udp(1, 2)';
+  const { code, out, error } = await runAgainst(server, 'trace', '--port', 'vm1', words);
+  assert.equal(code, 0, error);
+  const { portId, frame } = server.calls.at(-1)!.body as { portId: string; frame: string };
+  assert.equal(portId, idOf(4));
+  assert.match(frame, /^020000000002020000000001080045/);
+  assert.equal(
+    out,
+    'port vm1: enters\n  bridge web: MAC known\n\nforward: to vm2\n  output 2\nthe same holds for all packets with port 1\n',
+  );
+});
+
+test('a trace of words that make no packet says which word', async () => {
+  const { code, error } = await runAgainst(cloud(), 'trace', '--port', 'vm1', 'eht(1)');
+  assert.equal(code, 2);
+  assert.match(error, /^aya: the packet: .*eht/);
+});
+
+test('status is server, hosts, ports by state and drops by reason', async () => {
+  const counters = [
+    { kind: 'drop', id: 6, packets: 3, bytes: 300, name: 'noRoute' },
+    { kind: 'portRx', id: 1, packets: 9, bytes: 900 },
+  ];
+  const server = cloud()
+    .add('port', {
+      id: idOf(6),
+      name: 'vm3',
+      deviceId: idOf(3),
+      hostId: idOf(1),
+      interfaceName: 't',
+      status: { state: 'up' },
+    })
+    .answer('GET /v1/version', { name: 'ayatori', version: '0.1.0', revision: 6 })
+    .answer(`GET /v1/hosts/${idOf(1)}/counters`, { counters, agent: {} })
+    .answer(`GET /v1/hosts/${idOf(2)}/counters`, { code: 'unavailable', message: 'away' }, 503);
+  const { code, out } = await runAgainst(server, 'status');
+  assert.equal(code, 0);
+  assert.match(out, /^ayatori 0\.1\.0 at http:\/\/fake, revision 6\n/);
+  assert.match(out, /\nh1 .* yes +5 +60 min\nh2 .* no +- +-\n/);
+  assert.match(out, /\n3 ports: 2 unplugged, 1 up\n/);
+  assert.match(out, /\ndropped 3 packets: noRoute\n/);
+  assert.match(out, /\nnot asked for drops, since away: h2\n$/);
+});
+
+test('watch prints what is set and deleted, and says when the past is gone', async () => {
+  const frames = [
+    { rev: 7 },
+    { rev: 8, put: [{ kind: 'bridge', value: { id: idOf(3), name: 'web' } }], del: [{ kind: 'port', id: idOf(4) }] },
+    { reset: true },
+  ];
+  const server = cloud();
+  server.answers.set('GET /v1/watch', () => new Response(frames.map((frame) => `${JSON.stringify(frame)}\n`).join('')));
+  const { code, out, error } = await runAgainst(server, 'watch', '--from', '6');
+  assert.equal(code, 4);
+  assert.equal(out, `8  set      bridge  web  ${idOf(3)}\n8  deleted  port  ${idOf(4)}\n`);
+  assert.match(error, /the changes after revision 6 are no longer kept/);
+});
+
+test('help is no error; a noun without a verb and an unknown noun are', async () => {
+  assert.equal((await runAgainst(cloud(), '--help')).code, 0);
+  assert.equal((await runAgainst(cloud(), '--version')).out, '0.0.0\n');
+  assert.equal((await runAgainst(cloud(), 'bridge')).code, 2);
+  const { code, error } = await runAgainst(cloud(), 'brige', 'list');
+  assert.equal(code, 2);
+  assert.match(error, /unknown command 'brige'/);
+});
