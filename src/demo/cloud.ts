@@ -92,7 +92,7 @@ export const CLOUD: CloudPlan = {
       bridgePlan(1, 1, 'red-web', ['host1', 'host1', 'host2']),
       bridgePlan(1, 2, 'red-db', ['host3'], SMALL_MTU_BYTES),
     ]),
-    tenantPlan(2, 'blue', [bridge(2, 1, 'blue-web', ['host2', 'host3']), bridgePlan(2, 2, 'blue-db', ['host1'])]),
+    tenantPlan(2, 'blue', [bridgePlan(2, 1, 'blue-web', ['host2', 'host3']), bridgePlan(2, 2, 'blue-db', ['host1'])]),
   ],
 };
 

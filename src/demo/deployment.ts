@@ -26,18 +26,18 @@ export class Deployment {
   readonly lab: Lab;
   readonly client: Client;
   readonly hypervisors: ReadonlyMap<string, Hypervisor>;
+  readonly server: Host;
+  /** The living or last server. */
+  serverProcess: Process;
   /** How to reach the server from the machine. */
   readonly access: { readonly url: string; readonly fingerprint: string; readonly tokenPath: string };
 
-  private constructor(
-    lab: Lab,
-    access: Deployment['access'],
-    client: Client,
-    hypervisors: ReadonlyMap<string, Hypervisor>,
-  ) {
+  private constructor(lab: Lab, server: Server, hypervisors: ReadonlyMap<string, Hypervisor>) {
     this.lab = lab;
-    this.access = access;
-    this.client = client;
+    this.server = server.host;
+    this.serverProcess = server.process;
+    this.access = server.access;
+    this.client = server.client;
     this.hypervisors = hypervisors;
   }
 
@@ -48,7 +48,7 @@ export class Deployment {
   static async start(lab: Lab, hostNames: readonly string[], port = 0): Promise<Deployment> {
     const server = await startServer(lab, port);
     const hypervisors = new Map<string, Hypervisor>();
-    const deployment = new Deployment(lab, server.access, server.client, hypervisors);
+    const deployment = new Deployment(lab, server, hypervisors);
     for (const name of hostNames) {
       const { id } = await deployment.client.create('host', { name });
       const { joinToken } = await deployment.client.joinToken(id);
@@ -69,6 +69,12 @@ export class Deployment {
   async restartAgent(name: string): Promise<void> {
     const hypervisor = this.hypervisor(name);
     hypervisor.agent = await startAgent(hypervisor.host);
+    await this.waitAlive();
+  }
+
+  /** Starts the server again; the one before must have ended. Comes back when every host is counted alive by it. */
+  async restartServer(): Promise<void> {
+    this.serverProcess = await runServer(this.server);
     await this.waitAlive();
   }
 
@@ -136,18 +142,21 @@ export class Deployment {
   }
 }
 
-async function startServer(lab: Lab, port: number) {
+interface Server {
+  readonly host: Host;
+  readonly process: Process;
+  readonly client: Client;
+  readonly access: Deployment['access'];
+}
+
+async function startServer(lab: Lab, port: number): Promise<Server> {
   const host = await lab.host('server');
-  const stateDir = join(host.directory, 'state');
-  const process = await host.namespace.spawn('server', [
-    ...program('server'),
-    ...['--state-dir', stateDir, '--listen', `${host.address}:${API_PORT}`],
-  ]);
-  const tokenPath = join(stateDir, 'admin.token');
-  const certificatePath = join(stateDir, 'server.crt');
+  const process = await runServer(host);
   const exposed = await lab.expose(host.namespace, { address: host.address, port: API_PORT }, port);
   const url = `https://127.0.0.1:${exposed.port}`;
-  const connected = await waitFor(
+  const tokenPath = join(stateDirectory(host), 'admin.token');
+  const certificatePath = join(stateDirectory(host), 'server.crt');
+  const answered = await waitFor(
     async () => {
       if (!process.running) return 'ended' as const;
       if (!existsSync(tokenPath) || !existsSync(certificatePath)) return undefined;
@@ -155,18 +164,28 @@ async function startServer(lab: Lab, port: number) {
       const fingerprint = certificate.fingerprint256.replaceAll(':', '').toLowerCase();
       const client = new Client({ url, fingerprint, token: readFileSync(tokenPath, 'utf8').trim() });
       await client.version();
-      return { client, access: { url, fingerprint, tokenPath } };
+      return { host, process, client, access: { url, fingerprint, tokenPath } };
     },
     { what: 'the server to answer', deadlineMs: 20_000, everyMs: 50 },
   ).catch((error: Error) => {
     throw new Error(`${error.message}\n${lastLines(process.log())}`);
   });
-  if (connected === 'ended') throw new Error(`the server ended:\n${lastLines(process.log())}`);
-  return connected;
+  if (answered === 'ended') throw new Error(`the server ended:\n${lastLines(process.log())}`);
+  return answered;
+}
+
+const stateDirectory = (host: Host): string => join(host.directory, 'state');
+
+function runServer(host: Host): Promise<Process> {
+  const listen = `${host.address}:${API_PORT}`;
+  return host.namespace.spawn('server', [
+    ...program('server'),
+    ...['--state-dir', stateDirectory(host), '--listen', listen],
+  ]);
 }
 
 function startAgent(host: Host, joinToken?: string): Promise<Process> {
-  const stateDir = join(host.directory, 'state');
+  const stateDir = stateDirectory(host);
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   const joining = joinToken === undefined ? [] : ['--join-token', joinToken];
   return host.namespace.spawn('agent', [

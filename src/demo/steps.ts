@@ -290,7 +290,9 @@ function latency(result: PingResult): string {
   return `first ${milliseconds(first)}, then ${milliseconds(median(others))}`;
 }
 
-const suffix = (family: Family): string => (family === 4 ? '' : ' v6');
+function suffix(family: Family): string {
+  return family === 4 ? '' : ' v6';
+}
 const milliseconds = (ms: number): string => `${ms < 10 ? ms.toFixed(2) : ms.toFixed(0)} ms`;
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
 const rate = (bitsPerSecond: number): string =>

@@ -1,0 +1,75 @@
+// Agents and servers that stop, die and return, with traffic under way.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { pauseMs, waitFor } from '../../src/lab/wait.ts';
+import { assertWhole, captureAt, describeCloud, pingGuest } from './cloud.ts';
+
+/** Said by those who lose their server or their agent; all else is unexpected. */
+const LOST = [/server .*(lost|gone|closed|unreachable|no answer|connection)/i, /agent .*(lost|gone|closed|not there)/i];
+
+describeCloud(
+  'faults',
+  (world) => {
+    test('a first-ever flow passes to a port whose agent is stopped', async () => {
+      await world().addressAll();
+      const [from, to] = [world().guest('web-1'), world().guest('web-3')];
+      const { agent } = world().deployment.hypervisor('host2');
+      const capture = await captureAt(to, 'icmp[icmptype] = icmp-echo');
+      agent.signal('SIGSTOP');
+      try {
+        await pingGuest(from, to, { count: 10, waitMs: 200 });
+      } finally {
+        agent.signal('SIGCONT');
+      }
+      assert.equal((await capture.stop()).length, 10);
+      assertWhole(await pingGuest(from, to), 'after the agent goes on');
+    });
+
+    for (const hosts of [['host1'], ['host2'], ['host1', 'host2']]) {
+      test(`killing the agent of ${hosts.join(' and ')} in mid-traffic loses no packet of a known flow`, async () => {
+        const pairs = [
+          [world().guest('web-1'), world().guest('web-3')],
+          [world().guest('db-1'), world().guest('web-1')],
+        ] as const;
+        for (const [from, to] of pairs) assertWhole(await pingGuest(from, to));
+        const traffic = Promise.all(pairs.map(([from, to]) => pingGuest(from, to, { count: 1500, intervalMs: 3 })));
+        await pauseMs(1_000);
+        for (const host of hosts) await world().deployment.hypervisor(host).agent.kill();
+        await pauseMs(1_000);
+        for (const host of hosts) await world().deployment.restartAgent(host);
+        for (const result of await traffic) {
+          assert.equal(result.sent, 1500);
+          assertWhole(result);
+        }
+      });
+    }
+
+    test('a killed agent takes over on return: flows that it has never seen pass, and changes take effect', async () => {
+      const { deployment, ids } = world();
+      for (const host of ['host1', 'host2']) await deployment.hypervisor(host).agent.kill();
+      for (const host of ['host1', 'host2']) await deployment.restartAgent(host);
+      const [from, to] = [world().guest('web-2'), world().guest('db-1')];
+      assertWhole(await pingGuest(from, to), 'a pair that never spoke before');
+      await world().change([{ op: 'update', kind: 'port', id: ids.of('db-1'), value: { adminUp: false } }]);
+      assert.equal((await pingGuest(from, to, { waitMs: 300 })).received, 0);
+      await world().change([{ op: 'update', kind: 'port', id: ids.of('db-1'), value: { adminUp: true } }]);
+      assertWhole(await pingGuest(from, to));
+    });
+
+    test('without a server, known and new flows pass; a new server takes changes again', async () => {
+      const { deployment, ids } = world();
+      const [from, to] = [world().guest('web-1'), world().guest('web-2')];
+      assertWhole(await pingGuest(from, world().guest('web-3')));
+      await deployment.serverProcess.kill();
+      assertWhole(await pingGuest(from, world().guest('web-3')), 'a known flow');
+      assertWhole(await pingGuest(to, world().guest('web-3')), 'a new flow');
+      await deployment.restartServer();
+      await world().change([{ op: 'update', kind: 'port', id: ids.of('web-2'), value: { adminUp: false } }]);
+      assert.equal((await pingGuest(from, to, { waitMs: 300 })).received, 0);
+      await world().change([{ op: 'update', kind: 'port', id: ids.of('web-2'), value: { adminUp: true } }]);
+      await waitFor(async () => (await pingGuest(from, to, { waitMs: 300 })).received > 0, { what: 'web-2 to answer' });
+    });
+  },
+  { expectedTroubles: LOST },
+);

@@ -1,0 +1,108 @@
+// Interfaces come, go and move; so do the addresses behind them.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { GUEST_INTERFACE } from '../../src/lab/lab.ts';
+import { ping } from '../../src/lab/ping.ts';
+import { waitFor } from '../../src/lab/wait.ts';
+import { assertWhole, describeCloud, pingGuest } from './cloud.ts';
+
+describeCloud('interfaces', (world) => {
+  const stateOf = async (name: string) =>
+    (await world().deployment.client.get('port', world().ids.of(name))).status?.state;
+
+  test('a host reports its interfaces and the port that is plugged into each', async () => {
+    const { client, hypervisors } = world().deployment;
+    const guest = world().guest('web-1');
+    const reported = await waitFor(
+      async () => {
+        const all = await client.status({ kind: 'interface', hostId: hypervisors.get('host1')!.id });
+        const found = all.map(({ status }) => status).find(({ id }) => id === guest.vm.interfaceName);
+        return found?.kind === 'interface' && found.portId !== undefined ? found : undefined;
+      },
+      { what: 'the interface of web-1 in the status of host1' },
+    );
+    assert.equal(reported.portId, world().ids.of('web-1'));
+    assert.equal(reported.up, true);
+    const [link] = await hypervisors
+      .get('host1')!
+      .host.namespace.ipJson<{ address: string; mtu: number }[]>('link', 'show', guest.vm.interfaceName);
+    assert.equal(reported.mac, link!.address);
+    assert.equal(reported.mtuBytes, link!.mtu);
+  });
+
+  test('an interface that goes takes its port down, and one that comes brings it up', async () => {
+    await world().addressAll();
+    const [from, guest] = [world().guest('web-2'), world().guest('web-1')];
+    assertWhole(await pingGuest(from, guest));
+    await world().lab.unplug(guest.vm);
+    await waitFor(async () => (await stateOf('web-1')) !== 'up', { what: 'the port of web-1 to go down' });
+    assert.equal((await pingGuest(from, guest, { waitMs: 300 })).received, 0);
+    await world().lab.plug(guest.vm, world().deployment.hypervisor('host1').host);
+    await waitFor(async () => (await stateOf('web-1')) === 'up', { what: 'the port of web-1 to come up' });
+    await world().lease(guest);
+    assertWhole(await pingGuest(from, guest));
+  });
+
+  test('a port that moves to another host is delivered there', async () => {
+    const { client } = world().deployment;
+    const [near, far, guest] = [world().guest('web-1'), world().guest('web-3'), world().guest('web-2')];
+    const to = world().deployment.hypervisor('host2');
+    assertWhole(await pingGuest(near, guest));
+    await world().lab.unplug(guest.vm);
+    await world().lab.plug(guest.vm, to.host);
+    const { revision } = await client.update('port', world().ids.of('web-2'), { hostId: to.id });
+    await world().deployment.live(revision);
+    await waitFor(
+      async () => {
+        const { status } = await client.get('port', world().ids.of('web-2'));
+        return status?.state === 'up' && status.hostId === to.id;
+      },
+      { what: 'web-2 to be up on host2' },
+    );
+    await world().lease(guest);
+    assertWhole(await pingGuest(near, guest), 'from host1');
+    assertWhole(await pingGuest(far, guest), 'from host2');
+  });
+
+  test('a MAC that appears behind another port is followed, without any configuration', async () => {
+    const { ids, lab, deployment } = world();
+    const places = { asker: 'host1', before: 'host1', after: 'host2' } as const;
+    const vms = new Map<string, Awaited<ReturnType<typeof lab.vm>>>();
+    for (const [name, host] of Object.entries(places)) {
+      vms.set(name, await lab.vm(name, deployment.hypervisor(host).host));
+    }
+    await world().change([
+      { op: 'create', kind: 'bridge', value: { id: ids.of('plain'), name: 'plain' } },
+      ...Object.entries(places).map(
+        ([name, host]) =>
+          ({
+            op: 'create',
+            kind: 'port',
+            value: {
+              id: ids.of(name),
+              name,
+              deviceId: ids.of('plain'),
+              hostId: deployment.hypervisor(host).id,
+              interfaceName: name,
+            },
+          }) as const,
+      ),
+    ]);
+    await deployment.portsUp(Object.keys(places).map((name) => ids.of(name)));
+    const [asker, before, after] = ['asker', 'before', 'after'].map((name) => vms.get(name)!.namespace);
+    await asker!.run(['ip', 'addr', 'add', '192.168.7.1/24', 'dev', GUEST_INTERFACE]);
+    const wander = async (namespace: typeof asker) => {
+      await namespace!.run(['ip', 'link', 'set', GUEST_INTERFACE, 'address', '02:00:00:00:77:77']);
+      await namespace!.run(['ip', 'addr', 'add', '192.168.7.2/24', 'dev', GUEST_INTERFACE]);
+    };
+    await wander(before);
+    assertWhole(await ping(asker!, '192.168.7.2', { count: 5, intervalMs: 20 }), 'at the first place');
+    await before!.run(['ip', 'addr', 'flush', 'dev', GUEST_INTERFACE]);
+    await before!.run(['ip', 'link', 'set', GUEST_INTERFACE, 'address', '02:00:00:00:77:01']);
+    await wander(after);
+    // The first word from the new place is what tells; guests announce themselves when they move.
+    assertWhole(await ping(after!, '192.168.7.1', { count: 5, intervalMs: 20 }), 'from the second place');
+    assertWhole(await ping(asker!, '192.168.7.2', { count: 5, intervalMs: 20 }), 'to the second place');
+  });
+});
