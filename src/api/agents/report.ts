@@ -1,0 +1,134 @@
+// What one host says of itself, on its way into the store: coalesced by key, one transaction after the other, only what
+// differs from what is there. Words about ports go through the binding protocol.
+
+import { isDeepStrictEqual } from 'node:util';
+import type { Guard } from '../../store/store.ts';
+import type { Id } from '../../topology/resource.ts';
+import type { PortStatus, Status, StatusKind } from '../../topology/status.ts';
+import type { Parts } from '../parts.ts';
+import { claimKey, encode, statusKey } from '../state/keys.ts';
+import { decide } from './binding.ts';
+
+/** A port takes two writes and a guard. */
+const BATCH = 45;
+/** A host whose words do not fit any more is cut: 256 addresses a port leave room for hundreds of ports. */
+const STATUS_MAX = 200_000;
+
+type ReportParts = Pick<Parts, 'store' | 'config' | 'feed' | 'liveStatus' | 'log'>;
+type Frame = {
+  readonly put: readonly Status[];
+  readonly del: readonly { readonly kind: StatusKind; readonly id: string }[];
+  readonly reset: boolean;
+};
+
+export class Report {
+  readonly #hostId: Id;
+  readonly #parts: ReportParts;
+  /** `<kind>/<id>` -> what the host said last and the store does not have yet; undefined: it is gone. */
+  readonly #pending = new Map<string, Status | undefined>();
+  /** Port -> what the host said last. */
+  readonly #ports = new Map<Id, PortStatus>();
+  #running: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(hostId: Id, parts: ReportParts) {
+    this.#hostId = hostId;
+    this.#parts = parts;
+  }
+
+  /** Whether the store says of the host's own port something else than the host did: then the host must be told. */
+  differs(status: PortStatus): boolean {
+    const said = this.#ports.get(status.id);
+    return said !== undefined && said.state !== status.state;
+  }
+
+  /** False when the host says more than is kept. */
+  take({ put, del, reset }: Frame): boolean {
+    if (reset) {
+      this.#ports.clear();
+      for (const [key, { status }] of this.#parts.liveStatus.ofHost(this.#hostId)) {
+        if (status.kind !== 'alive') this.#pending.set(key, undefined);
+      }
+    }
+    for (const { kind, id } of del) {
+      if (kind === 'port') this.#ports.delete(id);
+      if (kind !== 'alive') this.#pending.set(`${kind}/${id}`, undefined);
+    }
+    for (const status of put) {
+      if (status.kind === 'port') this.#ports.set(status.id, status);
+      // Whether a host is alive is what its lease says.
+      if (status.kind !== 'alive') this.#pending.set(`${status.kind}/${status.id}`, status);
+    }
+    if (this.#pending.size + this.#parts.liveStatus.ofHost(this.#hostId).size > STATUS_MAX) return false;
+    this.#running ??= this.#run();
+    return true;
+  }
+
+  /** What was taken is still written. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { store, feed, log } = this.#parts;
+    await Promise.resolve();
+    while (this.#pending.size > 0) {
+      const items = [...this.#pending].slice(0, BATCH);
+      for (const [key] of items) this.#pending.delete(key);
+      try {
+        const { guards, writes } = this.#writesFor(items);
+        const { ok, rev } = await store.txn(guards, writes);
+        await feed.through(rev);
+        if (!ok) this.#putBack(items);
+      } catch (error) {
+        log.warn('cannot store the status of a host; trying again', { hostId: this.#hostId, error });
+        this.#putBack(items);
+        if (this.#closed) break;
+        await new Promise((resolve) => setTimeout(resolve, 500));
+      }
+    }
+    this.#running = undefined;
+  }
+
+  /** What was said meanwhile is newer. */
+  #putBack(items: readonly (readonly [string, Status | undefined])[]): void {
+    for (const [key, status] of items) if (!this.#pending.has(key)) this.#pending.set(key, status);
+  }
+
+  #writesFor(items: readonly (readonly [string, Status | undefined])[]) {
+    const { liveStatus, config } = this.#parts;
+    const known = liveStatus.ofHost(this.#hostId);
+    const guards: Guard[] = [];
+    const writes: ({ put: string; value: Uint8Array } | { del: string })[] = [];
+    for (const [key, said] of items) {
+      const slash = key.indexOf('/');
+      const kind = key.slice(0, slash) as StatusKind;
+      const id = key.slice(slash + 1);
+      const storeKey = statusKey(this.#hostId, kind, id);
+      let status = said;
+      if (kind === 'port') {
+        const holder = liveStatus.claim(id);
+        const decision =
+          said?.kind === 'port'
+            ? decide(said, this.#hostId, config.topology.object('port', id), holder, (hostId) => this.#nameOf(hostId))
+            : { status: undefined, claim: holder?.hostId === this.#hostId ? 'release' : 'leave' };
+        status = decision.status;
+        if (decision.claim !== 'leave') guards.push({ key: claimKey(id), modRev: holder?.modRev ?? 0n });
+        if (decision.claim === 'take') writes.push({ put: claimKey(id), value: encode(this.#hostId) });
+        if (decision.claim === 'release') writes.push({ del: claimKey(id) });
+      }
+      const before = known.get(key)?.status;
+      if (status === undefined) {
+        if (before !== undefined) writes.push({ del: storeKey });
+      } else if (!isDeepStrictEqual(before, status)) {
+        writes.push({ put: storeKey, value: encode(status) });
+      }
+    }
+    return { guards, writes };
+  }
+
+  #nameOf(hostId: Id): string {
+    return this.#parts.config.topology.object('host', hostId)?.name || hostId;
+  }
+}

@@ -1,0 +1,257 @@
+// One agent's connection: what it subscribed to, what it was sent, how far it says it is.
+//
+//   hello ─> snapshot (scope of its devices, status about them) ─> subscribed
+//   then, whenever something in scope changed:  flush ─> change, status     at most one flush waits; it sends the latest
+//
+// Scopes are immutable and shared by all agents; a session only remembers, for each device, which one it sent. So a slow
+// agent costs no memory: it is sent less often, the difference between what it has and what is.
+
+import type { WebSocket } from 'ws';
+import type { Resource, ResourceRef } from '../../topology/kinds.ts';
+import type { Id } from '../../topology/resource.ts';
+import { devicesOf } from '../../topology/scope.ts';
+import type { AgentFrame, AgentMethod, HostedStatus, HostedStatusRef } from '../../topology/wire.ts';
+import { ApiError } from '../errors.ts';
+import type { Parts } from '../parts.ts';
+import type { KnownStatus, StatusChange } from '../state/live-status.ts';
+import { changeFrames, snapshotFrames, statusFrames } from './frames.ts';
+import { Report } from './report.ts';
+import { differenceOf, type Scope, type Scopes, UNDERLAY } from './scopes.ts';
+
+/** With more than this on its way nothing is added: what changes meanwhile is sent as one. */
+const BUFFERED_BYTES = 1024 * 1024;
+/** A connection that takes nothing for so long is cut; the agent comes back and compares. */
+const STALLED_MS = 20_000;
+const DRAIN_POLL_MS = 20;
+
+export type SessionParts = Pick<Parts, 'store' | 'config' | 'feed' | 'liveStatus' | 'log' | 'metrics'>;
+
+export class Session {
+  readonly hostId: Id;
+  /** Hash of the token that it came with. */
+  readonly tokenHash: string;
+  readonly report: Report;
+  readonly #socket: WebSocket;
+  readonly #parts: SessionParts;
+  readonly #scopes: Scopes;
+  readonly #subscribed = new Set<Id>();
+  /** Device -> what the agent has of it. */
+  readonly #sent = new Map<Id, Scope>();
+  /** `<host>/<kind>/<id>` -> what is to be told. */
+  #statuses = new Map<string, StatusChange>();
+  readonly #questions = new Map<number, { resolve: (result: unknown) => void; reject: (error: Error) => void }>();
+  #nextQuestion = 1;
+  #greeted = false;
+  #dirty = false;
+  #flushing = false;
+  #sentRevision = 0;
+  #doneRevision: number | undefined;
+  #stalled: { bytes: number; sinceMs: number } | undefined;
+
+  constructor(hostId: Id, tokenHash: string, socket: WebSocket, scopes: Scopes, parts: SessionParts) {
+    this.hostId = hostId;
+    this.tokenHash = tokenHash;
+    this.#socket = socket;
+    this.#scopes = scopes;
+    this.#parts = parts;
+    this.report = new Report(hostId, parts);
+  }
+
+  /** It has said hello. */
+  get greeted(): boolean {
+    return this.#greeted;
+  }
+
+  /**
+   * The revision that the host forwards by. What does not concern it does not wait for it: with all that was sent
+   * acknowledged and nothing to send, it is where the server is.
+   */
+  get revision(): number | undefined {
+    if (this.#doneRevision === undefined) return undefined;
+    const upToDate = !this.#dirty && this.#doneRevision >= this.#sentRevision;
+    return upToDate ? this.#parts.config.revision : this.#doneRevision;
+  }
+
+  has(deviceId: Id): boolean {
+    return this.#sent.has(deviceId);
+  }
+
+  hello({ deviceIds }: Extract<AgentFrame, { kind: 'hello' }>): void {
+    this.#greeted = true;
+    this.#subscribed.clear();
+    for (const id of deviceIds) this.#subscribed.add(id);
+    this.resync();
+    this.#tellSubscribed(deviceIds);
+  }
+
+  /** Sends everything: at the start, and when the server lost count itself. */
+  resync(): void {
+    if (!this.#greeted) return;
+    const { config } = this.#parts;
+    this.#doneRevision = undefined;
+    this.#sent.clear();
+    this.#statuses.clear();
+    for (const id of this.#wanted()) this.#sent.set(id, this.#scopes.of(id));
+    const objects = new Map([...this.#sent.values()].flatMap((scope) => [...scope]));
+    this.#send(snapshotFrames(config.revision, objects.values(), this.#statusesAbout(objects.values())));
+    this.#sentRevision = config.revision;
+    this.#dirty = false;
+  }
+
+  subscribe(deviceIds: readonly Id[]): void {
+    for (const id of deviceIds) this.#subscribed.add(id);
+    this.#flushNow();
+    this.#tellSubscribed(deviceIds);
+  }
+
+  done(revision: number): void {
+    if (revision > (this.#doneRevision ?? -1)) this.#doneRevision = revision;
+  }
+
+  heartbeat(): void {
+    this.#send([JSON.stringify({ kind: 'heartbeat', revision: this.#parts.config.revision })]);
+  }
+
+  /** Something in scope changed, or the scope. */
+  touch(): void {
+    if (!this.#greeted) return;
+    this.#dirty = true;
+    this.#soon();
+  }
+
+  tell(change: StatusChange): void {
+    if (!this.#greeted) return;
+    if (change.hostId === this.hostId) {
+      if (change.status?.kind !== 'port' || !this.report.differs(change.status)) return;
+    }
+    this.#statuses.set(`${change.hostId}/${change.kind}/${change.id}`, change);
+    this.#soon();
+  }
+
+  /** Asks the agent; throws ApiError when there is no answer. */
+  async ask(method: AgentMethod, parameters: unknown, timeoutMs: number): Promise<unknown> {
+    const id = this.#nextQuestion++;
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      return await new Promise((resolve, reject) => {
+        this.#questions.set(id, { resolve, reject });
+        const late = `the agent did not answer within ${timeoutMs / 1000} seconds`;
+        timer = setTimeout(() => reject(new ApiError('unavailable', late)), timeoutMs);
+        this.#send([JSON.stringify({ kind: 'request', id, method, parameters })]);
+      });
+    } finally {
+      clearTimeout(timer);
+      this.#questions.delete(id);
+    }
+  }
+
+  answered({ id, result, error }: Extract<AgentFrame, { kind: 'answer' }>): void {
+    const question = this.#questions.get(id);
+    if (error === undefined) question?.resolve(result ?? null);
+    else question?.reject(new ApiError('unavailable', `the agent says: ${error}`));
+  }
+
+  /** The connection is over. */
+  closed(): void {
+    for (const { reject } of this.#questions.values()) {
+      reject(new ApiError('unavailable', 'the agent went away before it answered'));
+    }
+  }
+
+  /** Ends the connection at once. */
+  cut(why: string): void {
+    this.#parts.metrics.agentCut(why);
+    this.#parts.log.warn(`cut an agent: ${why}`, { hostId: this.hostId });
+    this.#socket.terminate();
+  }
+
+  #wanted(): Set<Id> {
+    return new Set([UNDERLAY, ...devicesOf(this.#parts.config.topology, this.hostId), ...this.#subscribed]);
+  }
+
+  #tellSubscribed(deviceIds: readonly Id[]): void {
+    if (deviceIds.length > 0) this.#send([JSON.stringify({ kind: 'subscribed', deviceIds })]);
+  }
+
+  /** One flush for all that happens in this turn of the event loop, or until the connection takes more. */
+  #soon(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    setImmediate(() => this.#flushWhenDrained());
+  }
+
+  #flushWhenDrained(): void {
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
+    const bytes = this.#socket.bufferedAmount;
+    if (bytes <= BUFFERED_BYTES) {
+      this.#stalled = undefined;
+      this.#flushing = false;
+      this.#flushNow();
+      return;
+    }
+    const now = Date.now();
+    if (this.#stalled === undefined || bytes < this.#stalled.bytes) this.#stalled = { bytes, sinceMs: now };
+    if (now - this.#stalled.sinceMs > STALLED_MS) this.cut('it does not take what it is sent');
+    else setTimeout(() => this.#flushWhenDrained(), DRAIN_POLL_MS);
+  }
+
+  #flushNow(): void {
+    const { config } = this.#parts;
+    const { put, fresh, del } = this.#difference();
+    if (put.size + del.length > 0) {
+      this.#send(changeFrames(config.revision, put.values(), del));
+      this.#sentRevision = config.revision;
+    }
+    this.#dirty = false;
+    const told: HostedStatus[] = this.#statusesAbout(fresh);
+    const gone: HostedStatusRef[] = [];
+    for (const { hostId, kind, id, status } of this.#statuses.values()) {
+      if (status === undefined) gone.push({ hostId, kind, id });
+      else told.push({ hostId, status });
+    }
+    this.#statuses = new Map();
+    if (told.length + gone.length > 0) this.#send(statusFrames(told, gone));
+  }
+
+  /** What the agent lacks and what it has too much, from what it has of each device. */
+  #difference(): { put: Scope; fresh: readonly Resource[]; del: readonly ResourceRef[] } {
+    const wanted = this.#wanted();
+    const put = new Map<string, Resource>();
+    const fresh = new Set<string>();
+    const maybeGone = new Map<string, ResourceRef>();
+    for (const id of new Set([...wanted, ...this.#sent.keys()])) {
+      const had = this.#sent.get(id);
+      const has = wanted.has(id) ? this.#scopes.of(id) : undefined;
+      if (had === has) continue;
+      const difference = differenceOf(had, has);
+      for (const [key, resource] of difference.put) put.set(key, resource);
+      for (const key of difference.fresh) fresh.add(key);
+      for (const [key, ref] of difference.gone) maybeGone.set(key, ref);
+      if (has === undefined) this.#sent.delete(id);
+      else this.#sent.set(id, has);
+    }
+    const scopes = [...this.#sent.values()];
+    const del = [...maybeGone].filter(([key]) => !scopes.some((scope) => scope.has(key))).map(([, ref]) => ref);
+    return { put, fresh: [...fresh].map((key) => put.get(key)!), del };
+  }
+
+  /** Status of other hosts about these objects, earlier ones first: of two that claim one address the later is right. */
+  #statusesAbout(resources: Iterable<Resource>): HostedStatus[] {
+    const { liveStatus } = this.#parts;
+    const known: KnownStatus[] = [];
+    for (const { kind, value } of resources) {
+      const subjects =
+        kind === 'bridge' ? [`mac/${value.id}`] : kind === 'port' ? [`port/${value.id}`, `neighbour/${value.id}`] : [];
+      for (const subject of subjects) known.push(...liveStatus.about(subject));
+    }
+    return known
+      .filter(({ hostId }) => hostId !== this.hostId)
+      .sort((a, b) => (a.modRev < b.modRev ? -1 : 1))
+      .map(({ hostId, status }) => ({ hostId, status }));
+  }
+
+  #send(frames: readonly string[]): void {
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
+    for (const frame of frames) this.#socket.send(frame);
+  }
+}

@@ -1,0 +1,114 @@
+// What servers do for hosts that cannot: status of a host that is gone for good is removed, and a port that one host let
+// go of is given to the host that was refused it. Any server may do it, twice does no harm.
+
+import { MAX_TXN_WRITES } from '../../store/store.ts';
+import type { Id } from '../../topology/resource.ts';
+import type { PortStatus } from '../../topology/status.ts';
+import type { Parts } from '../parts.ts';
+import type { ConfigStep } from '../state/config.ts';
+import { claimKey, encode, statusKey } from '../state/keys.ts';
+import type { StatusChange } from '../state/live-status.ts';
+
+/**
+ * From the end of a host's lease until its ports are nobody's. Its kernel may forward all that time; an agent that is
+ * upgraded or restarted is back long before.
+ */
+export const EXPIRE_MS = 60_000;
+
+type UpkeepParts = Pick<Parts, 'store' | 'config' | 'liveStatus' | 'log'>;
+
+export class Upkeep {
+  readonly #parts: UpkeepParts;
+  readonly #expireMs: number;
+  readonly #timers = new Map<Id, NodeJS.Timeout>();
+  readonly #undo: (() => void)[];
+
+  constructor(parts: UpkeepParts, expireMs = EXPIRE_MS) {
+    this.#parts = parts;
+    this.#expireMs = expireMs;
+    this.#undo = [
+      parts.liveStatus.onChange((changes) => this.#statusChanged(changes)),
+      parts.config.onStep((step) => this.#configChanged(step)),
+    ];
+    this.#statusChanged(undefined);
+  }
+
+  close(): void {
+    for (const undo of this.#undo) undo();
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#timers.clear();
+  }
+
+  #statusChanged(changes: readonly StatusChange[] | undefined): void {
+    const { liveStatus } = this.#parts;
+    const hosts = changes === undefined ? liveStatus.hostIds() : new Set(changes.map(({ hostId }) => hostId));
+    for (const hostId of hosts) this.#watchOver(hostId);
+    for (const { kind, id } of changes ?? []) if (kind === 'port') void this.#promote(id);
+  }
+
+  #configChanged({ after, change }: ConfigStep): void {
+    for (const { kind, value } of change?.put ?? []) if (kind === 'port') void this.#promote(value.id);
+    for (const { kind, id } of change?.del ?? []) if (kind === 'host') this.#watchOver(id);
+    if (change !== undefined) return;
+    for (const id of after.objects('port').keys()) void this.#promote(id);
+  }
+
+  /** A host with status and without life is given time, then given up; one that was deleted at once. */
+  #watchOver(hostId: Id): void {
+    const { liveStatus, config } = this.#parts;
+    const deleted = config.topology.object('host', hostId) === undefined;
+    const dead = liveStatus.ofHost(hostId).size > 0 && (deleted || liveStatus.alive(hostId) === undefined);
+    if (!dead) {
+      clearTimeout(this.#timers.get(hostId));
+      this.#timers.delete(hostId);
+    } else if (!this.#timers.has(hostId)) {
+      const timer = setTimeout(() => void this.#expire(hostId), deleted ? 0 : this.#expireMs);
+      timer.unref();
+      this.#timers.set(hostId, timer);
+    }
+  }
+
+  async #expire(hostId: Id): Promise<void> {
+    const { store, liveStatus, config, log } = this.#parts;
+    this.#timers.delete(hostId);
+    try {
+      // Each transaction makes sure anew that the host has not come back.
+      const deleted = config.topology.object('host', hostId) === undefined;
+      const guards = deleted ? [] : [{ key: statusKey(hostId, 'alive', '-'), modRev: 0n }];
+      const keys = [
+        ...liveStatus.claimsOf(hostId).map(claimKey),
+        ...[...liveStatus.ofHost(hostId).values()].map(({ status }) => statusKey(hostId, status.kind, status.id)),
+      ];
+      if (keys.length === 0) return;
+      log.warn('gave up a host that does not come back; its ports are nobody’s now', { hostId, keys: keys.length });
+      for (let at = 0; at < keys.length; at += MAX_TXN_WRITES) {
+        const some = keys.slice(at, at + MAX_TXN_WRITES).map((del) => ({ del }));
+        if (!(await store.txn(guards, some)).ok) return;
+      }
+    } catch (error) {
+      log.warn('cannot remove the status of a host that is gone', { hostId, error });
+      this.#watchOver(hostId);
+    }
+  }
+
+  /** The host that the port is bound to and that was refused it gets it, when nobody holds it any more. */
+  async #promote(portId: Id): Promise<void> {
+    const { store, liveStatus, config, log } = this.#parts;
+    const hostId = config.topology.object('port', portId)?.hostId;
+    if (hostId === undefined || liveStatus.claim(portId) !== undefined) return;
+    const known = liveStatus.ofHost(hostId).get(`port/${portId}`)?.status as PortStatus | undefined;
+    if (known?.state !== 'refused' || liveStatus.alive(hostId) === undefined) return;
+    const claimed: PortStatus = { kind: 'port', id: portId, state: 'claimed' };
+    try {
+      await store.txn(
+        [{ key: claimKey(portId), modRev: 0n }],
+        [
+          { put: claimKey(portId), value: encode(hostId) },
+          { put: statusKey(hostId, 'port', portId), value: encode(claimed) },
+        ],
+      );
+    } catch (error) {
+      log.warn('cannot give a port to its host', { portId, hostId, error });
+    }
+  }
+}

@@ -1,0 +1,101 @@
+// The calls of a server as one hono application: who may, what it took, what went wrong, and who answers. It needs no
+// socket: tests call `app.request()`.
+
+import { Hono } from 'hono';
+import { HTTPException } from 'hono/http-exception';
+import { OutcomeUnknown, Unavailable } from '../../store/store.ts';
+import { KIND_NAMES, KINDS } from '../../topology/kinds.ts';
+import type { StatusKind } from '../../topology/status.ts';
+import type { AgentMethod } from '../../topology/wire.ts';
+import { ApiError } from '../errors.ts';
+import type { Parts } from '../parts.ts';
+import { appliedRoutes } from './applied.ts';
+import { guard } from './auth.ts';
+import { joinRoutes } from './join.ts';
+import { readQuery } from './request.ts';
+import { resourceRoutes } from './resources.ts';
+import { traceRoutes } from './trace.ts';
+import { watchRoutes } from './watch.ts';
+
+const ASKED: readonly AgentMethod[] = ['flows', 'audit', 'counters'];
+const STATUS_KINDS: readonly StatusKind[] = ['alive', 'interface', 'port', 'mac', 'neighbour'];
+/** Calls that wait on purpose: their time says nothing. */
+const WAITING = new Set(['/v1/watch', '/v1/applied']);
+
+export function buildApp(parts: Parts): Hono {
+  const app = new Hono();
+  app.use(async (context, next) => {
+    const start = performance.now();
+    await next();
+    const route = context.req.routePath;
+    if (WAITING.has(context.req.path)) return;
+    parts.metrics.answered(
+      context.req.method,
+      route === '/*' ? 'none' : route,
+      context.res.status,
+      (performance.now() - start) / 1000,
+    );
+  });
+  app.use(guard(parts.credentials));
+  resourceRoutes(app, parts);
+  watchRoutes(app, parts);
+  appliedRoutes(app, parts);
+  joinRoutes(app, parts);
+  traceRoutes(app, parts);
+  app.get('/v1/version', (context) =>
+    context.json({ name: 'ayatori', version: parts.version, revision: parts.config.revision }),
+  );
+  app.get('/v1/status', (context) => {
+    const query = readQuery(context, (name) => name === 'kind' || name === 'hostId');
+    if (query.kind !== undefined && !STATUS_KINDS.includes(query.kind as StatusKind)) {
+      throw new ApiError('malformed', `kind is one of ${STATUS_KINDS.join(', ')}`);
+    }
+    const hosts = query.hostId === undefined ? [...parts.liveStatus.hostIds()] : [query.hostId];
+    const known = hosts.flatMap((hostId) => [...parts.liveStatus.ofHost(hostId).values()]);
+    const items = known
+      .filter(({ status }) => query.kind === undefined || status.kind === query.kind)
+      .map(({ hostId, status }) => ({ hostId, status }));
+    return context.json({ items });
+  });
+  for (const method of ASKED) {
+    app.get(`/v1/hosts/:id/${method}`, async (context) =>
+      context.json((await parts.agents.ask(context.req.param('id'), method)) as object),
+    );
+  }
+  app.get('/metrics', async (context) =>
+    context.body(await parts.metrics.text(), 200, { 'Content-Type': parts.metrics.contentType }),
+  );
+  app.get('/v1/agent', () => {
+    throw new ApiError('malformed', 'the agent stream is a WebSocket: ask for an upgrade');
+  });
+  app.notFound(() => {
+    throw new ApiError('notFound', 'there is no such path');
+  });
+  for (const path of paths()) {
+    app.all(path, () => {
+      throw new ApiError('methodNotAllowed');
+    });
+  }
+  app.onError((thrown, context) => {
+    const error = answerTo(thrown, parts);
+    if (error.code === 'unauthorized') context.header('WWW-Authenticate', 'Bearer');
+    return context.json(error.body, error.status);
+  });
+  return app;
+}
+
+function paths(): readonly string[] {
+  const plurals = KIND_NAMES.map((kind) => `/v1/${KINDS[kind].plural}`);
+  const others = ['transaction', 'watch', 'applied', 'trace', 'join', 'version', 'status'].map((name) => `/v1/${name}`);
+  const ofHosts = [...ASKED, 'join-token'].map((name) => `/v1/hosts/:id/${name}`);
+  return [...plurals, ...plurals.map((path) => `${path}/:id`), ...others, ...ofHosts, '/metrics'];
+}
+
+function answerTo(thrown: unknown, { log }: Parts): ApiError {
+  if (thrown instanceof ApiError) return thrown;
+  if (thrown instanceof Unavailable) return new ApiError('unavailable', thrown.message);
+  if (thrown instanceof OutcomeUnknown) return new ApiError('outcomeUnknown');
+  if (thrown instanceof HTTPException && thrown.status < 500) return new ApiError('malformed', thrown.message);
+  log.error('a request failed', { error: thrown });
+  return new ApiError('internal');
+}

@@ -1,0 +1,62 @@
+// Who may call what. The admin may call everything; a host reads its own status and the version, and speaks on the
+// agent stream as itself.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Context, MiddlewareHandler } from 'hono';
+import type { Log } from '../../lib/log.ts';
+import type { Store } from '../../store/store.ts';
+import { ApiError } from '../errors.ts';
+import { writePrivateFile } from '../identity/private-file.ts';
+import { type Credential, type Credentials, newToken, tokenKey } from '../state/credentials.ts';
+import { encode } from '../state/keys.ts';
+
+/** The only call without a token. */
+const OPEN = 'POST /v1/join';
+
+/** Throws unauthorized. `header`: the value of Authorization. */
+export function authenticate(credentials: Credentials, header: string | undefined): Credential {
+  const token = /^Bearer +(\S+)$/i.exec(header ?? '')?.[1];
+  if (token === undefined) throw new ApiError('unauthorized');
+  const credential = credentials.find(token);
+  if (credential === undefined) throw new ApiError('unauthorized', 'the token is not valid, or no longer');
+  return credential;
+}
+
+export function guard(credentials: Credentials): MiddlewareHandler {
+  return async (context, next) => {
+    if (`${context.req.method} ${context.req.path}` !== OPEN) {
+      const credential = authenticate(credentials, context.req.header('authorization'));
+      if (credential.role === 'host' && !hostMay(context, credential.hostId)) throw new ApiError('forbidden');
+    }
+    await next();
+  };
+}
+
+function hostMay(context: Context, hostId: string): boolean {
+  if (context.req.method !== 'GET') return false;
+  if (context.req.path === '/v1/version') return true;
+  return context.req.path === '/v1/status' && context.req.query('hostId') === hostId;
+}
+
+/**
+ * Makes sure that there is an admin. At the first start a token is made and written to `admin.token`, for the owner's
+ * eyes only, before the store hears of it; a file without its token in an empty store is taken as it is.
+ */
+export async function ensureAdmin(
+  store: Store,
+  credentials: Credentials,
+  stateDirectory: string,
+  log: Log,
+): Promise<void> {
+  if (credentials.hasAdmin()) return;
+  const path = join(stateDirectory, 'admin.token');
+  let token = existsSync(path) ? readFileSync(path, 'utf8').trim() : '';
+  if (token === '') {
+    token = newToken();
+    writePrivateFile(path, `${token}\n`);
+    log.info('made an admin token', { path });
+  }
+  const credential: Credential = { role: 'admin', name: 'first', createdAt: new Date().toISOString() };
+  await store.txn([], [{ put: tokenKey(token), value: encode(credential) }]);
+}

@@ -1,0 +1,93 @@
+// How a host gets its credential. The admin asks for a join token, carries it to the host, and the host trades the
+// secret in it for a credential of role `host`, once. The token also tells where the servers are and by which
+// fingerprint to know them, so the first connection is as safe as the way the token took.
+
+import { randomBytes } from 'node:crypto';
+import type { Hono } from 'hono';
+import type { Id } from '../../topology/resource.ts';
+import { ApiError } from '../errors.ts';
+import type { Parts } from '../parts.ts';
+import { type Credential, hashOf, newToken, tokenKey } from '../state/credentials.ts';
+import { decode, encode, objectKey, PREFIX } from '../state/keys.ts';
+import { readFields } from './request.ts';
+
+/** Long enough to carry it to a machine that is being set up, short enough to be worthless in a backup. */
+const VALID_MS = 24 * 3600 * 1000;
+const SECRET_BYTES = 32;
+/** Wrong secrets that are listened to in a minute; nobody needs more, and each costs a look into the store. */
+const FAILURES_PER_MINUTE = 60;
+
+interface JoinOffer {
+  readonly hostId: Id;
+  /** Unix milliseconds. */
+  readonly expiresAt: number;
+}
+
+/** What the text of a join token holds: base64url of this as JSON. */
+export interface JoinToken {
+  readonly servers: readonly string[];
+  /** Of the servers' certificate; none: plain HTTP on loopback. */
+  readonly fingerprint?: string;
+  readonly secret: string;
+}
+
+export function joinRoutes(app: Hono, parts: Parts): void {
+  const { store, config, credentials, feed } = parts;
+  let failures = { since: 0, count: 0 };
+
+  app.post('/v1/hosts/:id/join-token', async (context) => {
+    const hostId = context.req.param('id');
+    if (config.topology.object('host', hostId) === undefined) {
+      throw new ApiError('notFound', `there is no host ${hostId}`);
+    }
+    const secret = randomBytes(SECRET_BYTES).toString('base64url');
+    const offer: JoinOffer = { hostId, expiresAt: Date.now() + VALID_MS };
+    const old = await expired(parts);
+    await store.txn([], [{ put: PREFIX.join + hashOf(secret), value: encode(offer) }, ...old.map((del) => ({ del }))]);
+    const { servers, fingerprint } = parts.place();
+    const token: JoinToken = { servers, ...(fingerprint === undefined ? {} : { fingerprint }), secret };
+    return context.json({
+      joinToken: Buffer.from(JSON.stringify(token)).toString('base64url'),
+      expiresAt: new Date(offer.expiresAt).toISOString(),
+    });
+  });
+
+  app.post('/v1/join', async (context) => {
+    const now = Date.now();
+    if (now - failures.since > 60_000) failures = { since: now, count: 0 };
+    if (failures.count >= FAILURES_PER_MINUTE) throw new ApiError('tooMany');
+    const { secret } = await readFields(context, ['secret']);
+    if (typeof secret !== 'string') throw new ApiError('malformed', 'secret is the secret of a join token', '/secret');
+    const key = PREFIX.join + hashOf(secret);
+    const { entry } = await store.get(key);
+    const offer = entry === undefined ? undefined : decode<JoinOffer>(entry.value);
+    const host = offer && (await store.get(objectKey('host', offer.hostId))).entry;
+    if (entry === undefined || offer === undefined || host === undefined || offer.expiresAt < now) {
+      failures.count++;
+      throw new ApiError('unauthorized', 'the join token is not valid, was used, or is too old: ask for a new one');
+    }
+    const credential = newToken();
+    const value: Credential = { role: 'host', hostId: offer.hostId, createdAt: new Date(now).toISOString() };
+    const { ok, rev } = await store.txn(
+      [
+        { key, modRev: entry.modRev },
+        { key: host.key, modRev: host.modRev },
+      ],
+      [
+        { del: key },
+        { put: tokenKey(credential), value: encode(value) },
+        ...credentials.keysOfHost(offer.hostId).map((del) => ({ del })),
+      ],
+    );
+    if (!ok) throw new ApiError('unavailable', 'the token or the host changed meanwhile: try again');
+    await feed.through(rev);
+    return context.json({ hostId: offer.hostId, credential });
+  });
+}
+
+/** Offers nobody came for; a few at a time. */
+async function expired({ store }: Parts): Promise<readonly string[]> {
+  const { entries } = await store.list(PREFIX.join, { limit: 50 });
+  const now = Date.now();
+  return entries.filter(({ value }) => decode<JoinOffer>(value).expiresAt < now).map(({ key }) => key);
+}

@@ -1,0 +1,35 @@
+// What a server is made of, as its calls see it. Built in server.ts and nowhere else.
+
+import type { Log } from '../lib/log.ts';
+import type { Store } from '../store/store.ts';
+import type { Agents } from './agents/agents.ts';
+import type { Metrics } from './metrics.ts';
+import type { Config } from './state/config.ts';
+import type { Credentials } from './state/credentials.ts';
+import type { Feed } from './state/feed.ts';
+import type { LiveStatus } from './state/live-status.ts';
+import type { FreedNumbers } from './write/numbers.ts';
+import type { Transactor } from './write/transact.ts';
+
+/** How to reach this server from a host. */
+export interface Place {
+  readonly servers: readonly string[];
+  readonly fingerprint?: string;
+}
+
+export interface Parts {
+  readonly store: Store;
+  readonly feed: Feed;
+  readonly config: Config;
+  readonly liveStatus: LiveStatus;
+  readonly credentials: Credentials;
+  readonly freedNumbers: FreedNumbers;
+  readonly transactor: Transactor;
+  readonly agents: Agents;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly version: string;
+  /** Aborted when the server stops: whoever waits gives up. */
+  readonly stopping: AbortSignal;
+  place(): Place;
+}
