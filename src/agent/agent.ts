@@ -10,6 +10,7 @@
 // A turn: wiring that has changed, a batch of packets, a slice of rechecks, services that are due. Nothing is torn down
 // when the agent ends: the kernel goes on forwarding, and the next agent takes over what is there.
 
+import { join } from 'node:path';
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { AgentStream } from '../client/stream.ts';
 import type { Datapath } from '../datapath/datapath.ts';
@@ -26,7 +27,7 @@ import { answerRequest } from './host/requests.ts';
 import { StatusBook } from './host/status.ts';
 import { HostWiring } from './host/wiring.ts';
 import { LearnedTable } from './learned.ts';
-import { BUDGETS, SLICE_MS, STALE_MISS_MS, TICK_MS } from './limits.ts';
+import { BUDGETS, SLICE_MS, STALE_MISS_MS, TICK_MS, TUNNEL_UDP_PORT } from './limits.ts';
 import { AnswerLimiter } from './packet/answers.ts';
 import { Asker } from './packet/asking.ts';
 import { deviceQuestion, ParkingLot } from './packet/parking.ts';
@@ -59,16 +60,20 @@ export interface Agent {
 /** Throws when the host has not joined, or the kernel cannot carry the data path. */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   const identity = options.identity ?? (await loadIdentity(options.stateDirectory, options.joinToken));
-  const datapath = options.datapath ?? (await kernelDatapath(options.runDirectory));
+  const datapath = options.datapath ?? (await kernelDatapath(options.runDirectory, identity.hostId));
   const running = new RunningAgent(identity, datapath, options);
   await running.start();
   return running;
 }
 
 /** Loaded only when it is used: it brings the kernel's libraries along. */
-async function kernelDatapath(directory: string): Promise<Datapath> {
-  const { EbpfDatapath } = await import('../datapath/ebpf/ebpf.ts');
-  return new EbpfDatapath({ directory });
+async function kernelDatapath(runDirectory: string, hostId: Id): Promise<Datapath> {
+  const { openEbpfDatapath } = await import('../datapath/ebpf/ebpf.ts');
+  return openEbpfDatapath({
+    pinDirectory: join(runDirectory, 'bpf', hostId),
+    underlayInterfaces: [],
+    tunnelUdpPort: TUNNEL_UDP_PORT,
+  });
 }
 
 const now = (): number => performance.now();

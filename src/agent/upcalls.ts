@@ -128,9 +128,8 @@ export class Upcalls {
     }
     const flow = result.cacheable ? this.#remember(packet, result, batch) : undefined;
     world.learn(result.learn, now);
-    // With other steps beside "to the agent" the packet comes up again behind them, and is answered then.
+    this.#answer(packet, result, batch, now);
     const goesOn = flow?.actions.some(({ kind }) => kind !== 'toAgent') ?? false;
-    if (!goesOn || !isForAgent(result.actions)) this.#answer(packet, result, batch, now);
     if (flow !== undefined && goesOn) batch.through.push({ flow, packet });
   }
 
