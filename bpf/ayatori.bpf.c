@@ -37,7 +37,7 @@ char license_text[] SEC("license") = "Dual BSD/GPL";
 /* A fresh context for a packet of `port`. */
 static __always_inline void enter(struct context *c, __u32 entry, __u32 port)
 {
-	memset(c, 0, __builtin_offsetof(struct context, bytes));
+	memset(c, 0, __builtin_offsetof(struct context, masked));
 	c->entry = entry;
 	c->key.port = port;
 }

@@ -22,9 +22,6 @@
 
 struct context {
 	struct flow_key key; /* first: looked at in words of eight bytes */
-	struct flow_key masked;
-	struct fragment_key fragment;
-	__u32 fragment_id;
 
 	__u32 entry;
 	__u32 back_ifindex; /* interface of the ingress port, 0 when it is not here */
@@ -34,6 +31,7 @@ struct context {
 	__u32 l4_bytes;     /* header length */
 	__u32 end_at;       /* what follows is padding */
 	__u32 hop_limit;
+	__u32 fragment_id;
 
 	__u32 cause;        /* of going up */
 	__u32 detail;
@@ -43,8 +41,6 @@ struct context {
 	__u32 ttl_by;       /* to be taken off before the next change or output */
 	__u32 held;         /* an output that waits to know whether it is the last one: 0 none, else the port */
 	__u32 emitted;      /* something was put out */
-	struct step step;
-
 	__u32 copy;         /* outputs: send a clone and keep the packet */
 	__u32 number;       /* of the port or flood to deliver to */
 	__u32 host;
@@ -53,7 +49,11 @@ struct context {
 	__u32 flood_direct; /* members get it without a look-up */
 	__u32 flood_local;  /* hosts get no copy */
 
-	__u8 bytes[128];    /* headers being read or built */
+	/* From here on nothing is cleared for a new packet. */
+	struct flow_key masked __attribute__((aligned(8)));
+	struct fragment_key fragment;
+	struct step step;
+	__u8 bytes[128] __attribute__((aligned(8))); /* headers being read or built */
 };
 
 struct {

@@ -19,6 +19,21 @@ static __always_inline bool is_tag(__be16 type)
 	return type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD);
 }
 
+/*
+ * `bytes` bytes of the packet from `at`: in place when they are in its linear part, else copied to c->bytes. NULL
+ * beyond its end. Valid until the next call.
+ */
+static __always_inline const __u8 *header(struct __sk_buff *skb, struct context *c, __u32 at, const __u32 bytes)
+{
+	const __u8 *data = (const __u8 *)(long)skb->data;
+	const __u8 *end = (const __u8 *)(long)skb->data_end;
+
+	barrier_value(at);
+	if (at < 0x8000 && data + at + bytes <= end)
+		return data + at;
+	return bpf_skb_load_bytes(skb, at, c->bytes, bytes) ? NULL : c->bytes;
+}
+
 __noinline int parse_arp(struct __sk_buff *skb)
 {
 	struct context *c = context_of();
@@ -86,22 +101,24 @@ __noinline int parse_upper(struct __sk_buff *skb)
 	__u8 protocol = c->key.protocol;
 	bool v6 = c->key.ether_type == bpf_htons(ETH_P_IPV6);
 
+	const __u8 *l4;
+
 	switch (protocol) {
 	case IPPROTO_TCP:
-		if (left < 20 || bpf_skb_load_bytes(skb, at, c->bytes, 14))
+		if (left < 20 || !(l4 = header(skb, c, at, 14)))
 			return DROP_MALFORMED;
-		c->l4_bytes = (c->bytes[12] >> 4) * 4;
+		c->l4_bytes = (l4[12] >> 4) * 4;
 		if (c->l4_bytes < 20 || c->l4_bytes > left)
 			return DROP_MALFORMED;
-		c->key.tcp_flags = c->bytes[13];
+		c->key.tcp_flags = l4[13];
 		break;
 	case IPPROTO_UDP:
-		if (left < 8 || bpf_skb_load_bytes(skb, at, c->bytes, 4))
+		if (left < 8 || !(l4 = header(skb, c, at, 4)))
 			return DROP_MALFORMED;
 		c->l4_bytes = 8;
 		break;
 	case IPPROTO_SCTP:
-		if (left < 12 || bpf_skb_load_bytes(skb, at, c->bytes, 4))
+		if (left < 12 || !(l4 = header(skb, c, at, 4)))
 			return DROP_MALFORMED;
 		c->l4_bytes = 12;
 		break;
@@ -118,8 +135,8 @@ __noinline int parse_upper(struct __sk_buff *skb)
 	default:
 		return DROP_NONE;
 	}
-	c->key.source_port = *(__be16 *)c->bytes;
-	c->key.destination_port = *(__be16 *)(c->bytes + 2);
+	c->key.source_port = *(__be16 *)l4;
+	c->key.destination_port = *(__be16 *)(l4 + 2);
 	return DROP_NONE;
 }
 
@@ -136,9 +153,11 @@ __noinline int parse_ip4(struct __sk_buff *skb)
 {
 	struct context *c = context_of();
 
-	if (!c || bpf_skb_load_bytes(skb, c->l3_at, c->bytes, 20))
+	if (!c)
 		return DROP_MALFORMED;
-	const __u8 *ip = c->bytes;
+	const __u8 *ip = header(skb, c, c->l3_at, 20);
+	if (!ip)
+		return DROP_MALFORMED;
 	__u32 header = (ip[0] & 0xf) * 4;
 	__u32 total = ip[2] << 8 | ip[3];
 	if (ip[0] >> 4 != 4 || header < 20 || total < header || total > skb->len - c->l3_at)
@@ -164,9 +183,11 @@ __noinline int parse_ip6(struct __sk_buff *skb)
 {
 	struct context *c = context_of();
 
-	if (!c || bpf_skb_load_bytes(skb, c->l3_at, c->bytes, 40))
+	if (!c)
 		return DROP_MALFORMED;
-	const __u8 *ip = c->bytes;
+	const __u8 *ip = header(skb, c, c->l3_at, 40);
+	if (!ip)
+		return DROP_MALFORMED;
 	__u32 at = c->l3_at + 40;
 	__u32 end = at + (ip[4] << 8 | ip[5]);
 	if (ip[0] >> 4 != 6 || end > skb->len)
@@ -255,10 +276,13 @@ __noinline int parse(struct __sk_buff *skb)
 {
 	struct context *c = context_of();
 
-	if (!c || bpf_skb_load_bytes(skb, 0, c->bytes, 14))
+	if (!c)
 		return DROP_MALFORMED;
-	memcpy(c->key.ethernet_destination, c->bytes, 12);
-	__be16 type = *(__be16 *)(c->bytes + 12);
+	const __u8 *ethernet = header(skb, c, 0, 14);
+	if (!ethernet)
+		return DROP_MALFORMED;
+	memcpy(c->key.ethernet_destination, ethernet, 12);
+	__be16 type = *(__be16 *)(ethernet + 12);
 	__u32 at = 14;
 	__u32 tags = 0;
 	if (skb->vlan_present) {

@@ -55,7 +55,7 @@ export class Ring {
 
   /** Up to `limit` records, oldest first: views that are valid until the next `read` or `wait`. */
   read(limit: number): Uint8Array[] {
-    this.#release();
+    this.release();
     const records: Uint8Array[] = [];
     const produced = Atomics.load(this.#producer, 0);
     while (records.length < limit && this.#position < produced) {
@@ -72,7 +72,7 @@ export class Ring {
   /** Resolves when `read` would return something, after `timeoutMs`, or when the ring is closed. */
   async wait(timeoutMs: number): Promise<void> {
     // The kernel wakes a reader only for a record that begins where the reader has told that it stands.
-    this.#release();
+    this.release();
     if (this.#closed || this.#isReady()) return;
     this.#waiting ??= pollReadable(this.#fds, [this.#fd, this.#wake], Math.max(0, timeoutMs)).finally(() => {
       this.#waiting = undefined;
@@ -83,7 +83,7 @@ export class Ring {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#release();
+    this.release();
     raiseEvent(this.#wake);
     await this.#waiting;
     clearEvent(this.#wake);
@@ -93,7 +93,8 @@ export class Ring {
     unmapMemory(this.#producerPages);
   }
 
-  #release(): void {
+  /** Gives back the room of the records that were read; they are no longer valid. */
+  release(): void {
     if (Atomics.load(this.#consumer, 0) !== this.#position) Atomics.store(this.#consumer, 0, this.#position);
   }
 

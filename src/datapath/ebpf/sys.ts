@@ -3,6 +3,7 @@
 // process and its network namespace. A typed array that is handed over is used in place; what C keeps a pointer to
 // lies in an Arena.
 
+import fs from 'node:fs';
 import os from 'node:os';
 import koffi from 'koffi';
 
@@ -47,6 +48,7 @@ const c = {
   bind: libc.func('int bind(int fd, const void *address, unsigned int bytes)'),
   setsockopt: libc.func('int setsockopt(int fd, int level, int name, const void *value, unsigned int bytes)'),
   sendmmsg: libc.func('int sendmmsg(int fd, void *messages, unsigned int count, int flags)'),
+  setns: libc.func('int setns(int fd, int kind)'),
   ioctl: libc.func('int ioctl(int fd, unsigned long request, void *argument)'),
   ifNameToIndex: libc.func('unsigned int if_nametoindex(const char *name)'),
   ifIndexToName: libc.func('void *if_indextoname(unsigned int index, void *name)'),
@@ -119,6 +121,30 @@ export class Arena {
 }
 
 export const closeFd = (fd: number): void => void c.close(fd);
+
+// ---- namespaces ------------------------------------------------------------------------------------------------
+
+const CLONE_NEWNET = 0x40000000;
+
+/**
+ * Runs `work` in another network namespace (the path of its file): what it opens, attaches and spawns belongs there.
+ * Only for work that does not wait: the thread goes back when it returns.
+ */
+export function inNetworkNamespace<T>(file: string, work: () => T): T {
+  const own = fs.openSync(`/proc/self/task/${process.pid}/ns/net`, 'r');
+  const other = fs.openSync(file, 'r');
+  try {
+    checked(`entering ${file}`, c.setns(other, CLONE_NEWNET));
+    try {
+      return work();
+    } finally {
+      checked('going back to the own network namespace', c.setns(own, CLONE_NEWNET));
+    }
+  } finally {
+    fs.closeSync(other);
+    fs.closeSync(own);
+  }
+}
 
 // ---- interfaces ------------------------------------------------------------------------------------------------
 

@@ -158,11 +158,13 @@ export class TestRun {
     return this.#take();
   }
 
-  /** Copies: the next run writes over what the rings hold. */
+  /** Copies, so that the rings have all their room for the next run. */
   #take(): RunResult {
     const nowNs = process.hrtime.bigint();
     const misses = this.#misses.read(AMPLE).map((record) => readMiss(record.slice(), nowNs));
     const records = this.#records.read(AMPLE).map((record) => readRecord(record.slice()));
+    this.#misses.release();
+    this.#records.release();
     return { records, misses };
   }
 }
