@@ -23,6 +23,7 @@ interface Look {
   readonly source?: number;
   readonly destination?: number;
   readonly fields?: readonly FieldName[];
+  readonly toGroup?: boolean;
 }
 
 const ALWAYS: readonly FieldName[] = ['port', 'flood', 'ethernetDestination', 'ethernetSource', 'vlan', 'etherType'];
@@ -33,6 +34,7 @@ function classOf(look: Look): { key: FlowKey; wanted: FlowMask } {
   setU32(key, FIELD.port.at, 3);
   setU16(key, FIELD.etherType.at, look.type);
   key[FIELD.protocol.at] = look.protocol ?? 0;
+  if (look.toGroup) key[FIELD.ethernetDestination.at] = 0x01;
   for (const name of [...ALWAYS, ...(look.fields ?? [])]) markField(wanted, FIELD[name]);
   const family = look.type === ETHER_TYPE.ip6 ? 6 : 4;
   if (look.source !== undefined) markPrefix(wanted, FIELD.source.at, look.source, family);
@@ -101,6 +103,15 @@ test('a look at the destination port leaves the source port out, so connections 
   const { mask } = take(new MaskBook(), { ...IP4_TCP, fields: ['destinationPort'] });
   assert.equal(mask[FIELD.destinationPort.at], 0xff);
   assert.equal(mask[FIELD.sourcePort.at], 0);
+});
+
+test('a class that is one connection anyway has exact addresses, and so has ICMP by type, and a group by port', () => {
+  const book = new MaskBook();
+  take(book, { ...IP4_TCP, fields: ['sourcePort', 'destinationPort'] });
+  take(book, { type: ETHER_TYPE.ip6, protocol: PROTOCOL.icmp6, fields: ['sourcePort'] });
+  take(book, { type: ETHER_TYPE.ip4, protocol: PROTOCOL.udp, fields: ['sourcePort'], toGroup: true });
+  assert.equal(book.live.length, 1);
+  assert.equal(prefixBits(book.live[0]!.mask, FIELD.source.at), 128);
 });
 
 test('exact addresses of IPv4, IPv6, ARP and a neighbour target have one mask', () => {
@@ -232,12 +243,12 @@ test('whatever is marked is in the mask that is given, and never more than 16 ma
 });
 
 test('when no slot is left classes merge into the reserved masks, and that is counted', () => {
-  const optional: FieldName[] = ['sourcePort', 'destinationPort', 'tcpFlags', 'trafficClass'];
+  const optional: FieldName[] = ['sourcePort', 'tcpFlags', 'trafficClass'];
   const book = new MaskBook();
   // A book alone never makes so many: the classes come with masks that they had before.
   for (let bits = 1; book.live.length < MASKS_MAX - 3; bits++) {
     const fields = optional.filter((_, at) => (bits & (1 << at)) !== 0);
-    const { mask } = take(new MaskBook(), { ...IP6_TCP, destination: 32 + 16 * (bits % 3), fields });
+    const { mask } = take(new MaskBook(), { ...IP6_TCP, destination: [32, 48, 64][bits >> 3]!, fields });
     take(book, { ...IP6_TCP, fields }, mask);
   }
   assert.equal(book.merged, 0);

@@ -9,7 +9,9 @@
 //                   IPv4 rides in the last word, IPv4 /8 /16 /24 /32. An exact IPv4 address and an exact IPv6 one have
 //                   one mask, and so have the addresses of ARP. 16 takes the fields of neighbour discovery along,
 //                   which are 0 in every other packet.
-//   the others      whole fields, each only if looked at; a look at one of type and code of ICMP takes both.
+//   the others      whole fields, each only if looked at. Where the second port costs next to nothing (type and code of
+//                   ICMP, frames to a group MAC) a look at one takes both; where both are looked at a class is one
+//                   connection anyway, so it takes the exact addresses along. That leaves few shapes with ports.
 //
 // The price of the bits that are added, in flows: base: one flow for each protocol and pair of MACs (a guest has few).
 // A rung of addresses: one flow for each network of the next rung that is talked to. A port: up to one flow for each
@@ -19,6 +21,7 @@
 // live, the larger "small" is. Three of the 16 are reserved: address-exact, address-exact with ports, and all fields.
 // When the 13 others are used up, classes merge into the first of these that covers them, and are counted.
 
+import { isGroupMac } from '../packet/address.ts';
 import {
   ETHER_TYPE,
   etherTypeOf,
@@ -26,6 +29,7 @@ import {
   type FieldName,
   type FlowKey,
   type FlowMask,
+  getMac,
   KEY_BYTES,
   markField,
   newKey,
@@ -53,6 +57,7 @@ const ADDRESS_EXACT = ADDRESS_BYTES.length - 1;
 const ADDRESS_BITS = 0xf;
 const SOURCE_PORT = 0x10;
 const DESTINATION_PORT = 0x20;
+const BOTH_PORTS = SOURCE_PORT | DESTINATION_PORT;
 const TCP_FLAGS = 0x40;
 const TRAFFIC_CLASS = 0x80;
 const CONNECTION = 0x100;
@@ -74,7 +79,7 @@ const OPTIONAL: readonly { readonly bit: number; readonly fields: readonly Field
 ];
 const ALL_FIELDS = ADDRESS_EXACT | OPTIONAL.reduce((bits, { bit }) => bits | bit, 0);
 /** In the order in which classes merge into them. */
-const RESERVED: readonly number[] = [ADDRESS_EXACT, ADDRESS_EXACT | SOURCE_PORT | DESTINATION_PORT, ALL_FIELDS];
+const RESERVED: readonly number[] = [ADDRESS_EXACT, ADDRESS_EXACT | BOTH_PORTS, ALL_FIELDS];
 
 /** Ladders as indices of ADDRESS_BYTES: the first is "not looked at". */
 const LADDER_IP4: readonly number[] = [0, 5, 6, 7, 8];
@@ -204,7 +209,7 @@ function ladderOf(key: FlowKey): readonly number[] {
 /** The first rung of the ladder that reaches as far as ADDRESS_BYTES[index]. */
 const rungOf = (ladder: readonly number[], index: number): number => ladder.findIndex((rung) => rung >= index);
 
-/** The narrowest shape that holds every bit of `wanted`. */
+/** The widest shape of the family that holds every bit of `wanted`. */
 function shapeOf(key: FlowKey, wanted: FlowMask): number {
   let bytes = 0;
   for (const { at } of [FIELD.source, FIELD.destination]) {
@@ -212,11 +217,12 @@ function shapeOf(key: FlowKey, wanted: FlowMask): number {
   }
   if (looksAt(wanted, 'translatedSource') || looksAt(wanted, 'translatedDestination')) bytes = 16;
   const ladder = ladderOf(key);
-  let shape = ladder.find((index) => ADDRESS_BYTES[index]! >= bytes) ?? ADDRESS_EXACT;
-  for (const { bit, fields } of OPTIONAL) if (fields.some((name) => looksAt(wanted, name))) shape |= bit;
-  const ports = SOURCE_PORT | DESTINATION_PORT;
-  if ((shape & ports) !== 0 && isIcmp(protocolOf(key))) shape |= ports;
-  return shape;
+  const rung = ladder.find((index) => ADDRESS_BYTES[index]! >= bytes) ?? ADDRESS_EXACT;
+  let optional = 0;
+  for (const { bit, fields } of OPTIONAL) if (fields.some((name) => looksAt(wanted, name))) optional |= bit;
+  const toGroup = isGroupMac(getMac(key, FIELD.ethernetDestination.at));
+  if ((optional & BOTH_PORTS) !== 0 && (toGroup || isIcmp(protocolOf(key)))) optional |= BOTH_PORTS;
+  return (optional & BOTH_PORTS) === BOTH_PORTS ? ADDRESS_EXACT | optional : rung | optional;
 }
 
 /** The shape whose bits are exactly these, if there is one. */
