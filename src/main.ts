@@ -4,7 +4,7 @@
 //   aya agent     the host's agent    aya <noun>    the command line
 
 import { X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Static, TObject } from 'typebox';
@@ -14,6 +14,7 @@ import {
   ConfigError,
   flagOf,
   readConfig,
+  type ServerConfig,
   STATE_DIRECTORY,
   serverConfigSchema,
   splitAddress,
@@ -105,19 +106,19 @@ async function runUntilSignal(log: Log, start: () => Promise<{ close(): Promise<
 async function server(words: readonly string[]): Promise<number> {
   const config = configOf('server', serverConfigSchema, words);
   if (config === undefined) return 0;
+  const tls = certificateOf(config);
   const log = jsonLog({ level: config.logLevel as LogLevel }).with({ process: 'server' });
   return runUntilSignal(log, async () => {
     const { startServer } = await import('./api/server.ts');
     const { SqliteStore } = await import('./store/sqlite.ts');
-    const { mkdirSync } = await import('node:fs');
     mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
     const store = new SqliteStore({ path: join(config.stateDir, 'ayatori.db') });
     const running = await startServer({
       store,
       stateDirectory: config.stateDir,
       listen: splitAddress(config.listen),
-      advertise: config.advertise,
-      version,
+      ...(tls === undefined ? {} : { tls }),
+      ...(config.advertise.length === 0 ? {} : { advertise: config.advertise }),
       log,
     });
     return {
@@ -127,6 +128,14 @@ async function server(words: readonly string[]): Promise<number> {
       },
     };
   });
+}
+
+function certificateOf({ tlsCertificate, tlsKey }: ServerConfig): { certificate: string; key: string } | undefined {
+  if (tlsCertificate === undefined && tlsKey === undefined) return undefined;
+  if (tlsCertificate === undefined || tlsKey === undefined) {
+    throw new ConfigError('tlsCertificate and tlsKey belong together: give both, or none');
+  }
+  return { certificate: readFileSync(tlsCertificate, 'utf8'), key: readFileSync(tlsKey, 'utf8') };
 }
 
 async function agent(words: readonly string[]): Promise<number> {

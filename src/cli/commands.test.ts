@@ -151,6 +151,13 @@ test('a trace sends the frame that the words mean and prints steps by depth, ver
   );
 });
 
+test('a trace that needs a neighbour says whose address at which port', async () => {
+  const needs = [{ kind: 'neighbour', portId: idOf(5), ip: '10.0.1.12' }];
+  const server = cloud().answer('POST /v1/trace', { ...TRACE, verdict: 'needs', needs });
+  const { out } = await runAgainst(server, 'trace', '--port', 'vm1', 'eth(02:00:00:00:00:01, 02:00:00:00:00:02)');
+  assert.match(out, /\nneeds: to vm2\n {2}must first know who has 10\.0\.1\.12 at port vm2\n/);
+});
+
 test('a trace of words that make no packet says which word', async () => {
   const { code, error } = await runAgainst(cloud(), 'trace', '--port', 'vm1', 'eht(1)');
   assert.equal(code, 2);

@@ -164,8 +164,8 @@ test('a list shows names for ids in columns, and everything as JSON', async () =
   const { out } = await runAgainst(server, 'port', 'list');
   assert.deepEqual(out.split('\n'), [
     'NAME  ID                                    DEVICE  MAC  ADDRESSES     VLAN  WIRE      STATE',
-    `vm1   ${idOf(3)}  web     -    10.0.1.11/24  -     h1:tap0   up`,
     `-     ${idOf(4)}  web     -    -             -     peer vm1  -`,
+    `vm1   ${idOf(3)}  web     -    10.0.1.11/24  -     h1:tap0   up`,
     '',
   ]);
   const listed = JSON.parse((await runAgainst(server, 'port', 'list', '--json')).out);

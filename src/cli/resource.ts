@@ -136,10 +136,14 @@ async function printList(context: Context, kind: Kind, filters: Filters): Promis
   for await (const value of context.client.list(kind, filters)) values.push(value);
   if (context.json) return context.outJson(values);
   if (values.length === 0) return context.out(`no ${KINDS[kind].plural}\n`);
-  if (kind === 'rule') values.sort(byChainAndPosition);
+  values.sort(kind === 'rule' ? byChainAndPosition : byName);
   const rows = [];
   for (const value of values) rows.push(await rowOf(kind, value as never, context.names, context.io.nowMs()));
   context.out(formatTable(columnsOf(kind), rows));
+}
+
+function byName(a: Answered<Kind>, b: Answered<Kind>): number {
+  return a.name.localeCompare(b.name) || (a.id < b.id ? -1 : 1);
 }
 
 /** The order in which rules are tried. */

@@ -30,6 +30,13 @@ Example:
       if (context.json) return context.outJson(trace);
       for (const { depth, at, text } of trace.steps) context.out(`${'  '.repeat(depth)}${at}: ${text}\n`);
       context.out(`\n${trace.verdict}: ${trace.why}\n`);
+      for (const need of trace.needs ?? []) {
+        if (need.kind === 'device') context.out(`  must first know the device ${need.deviceId}\n`);
+        else
+          context.out(
+            `  must first know who has ${need.ip} at port ${await context.names.nameOf(['port'], need.portId)}\n`,
+          );
+      }
       for (const action of trace.actions) context.out(`  ${describe(action)}\n`);
       for (const born of trace.born) context.out(`  sends ${describe(born)}\n`);
       if (typeof trace.mask === 'string' && trace.mask !== '') {

@@ -92,6 +92,11 @@ export interface Trace {
   readonly tags: readonly unknown[];
   readonly steps: readonly { readonly depth: number; readonly at: string; readonly text: string }[];
   readonly born: readonly unknown[];
+  /** What must be known before the rest can be told. */
+  readonly needs?: readonly (
+    | { readonly kind: 'neighbour'; readonly portId: Id; readonly ip: string }
+    | { readonly kind: 'device'; readonly deviceId: Id }
+  )[];
 }
 
 /** The busiest flows of a host's kernel. */

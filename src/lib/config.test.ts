@@ -26,8 +26,14 @@ test('a flag wins over the environment, the environment over the file', () => {
 });
 
 test('a list is written with commas', () => {
-  const sources = { environment: { AYATORI_ADVERTISE: '192.0.2.1:7780,[2001:db8::1]:7780' }, flags: {} };
-  assert.deepEqual(readConfig(serverConfigSchema, sources).advertise, ['192.0.2.1:7780', '[2001:db8::1]:7780']);
+  const sources = {
+    environment: { AYATORI_ADVERTISE: 'https://192.0.2.1:7780,https://[2001:db8::1]:7780' },
+    flags: {},
+  };
+  assert.deepEqual(readConfig(serverConfigSchema, sources).advertise, [
+    'https://192.0.2.1:7780',
+    'https://[2001:db8::1]:7780',
+  ]);
 });
 
 const problems = (sources: Parameters<typeof readConfig>[1]): string => {
@@ -57,7 +63,10 @@ test('a bad value is told with where it came from and what is wanted', () => {
 
 test('an unknown setting in the file is told together with those that there are', () => {
   const said = problems({ ...nothing, file: { path: 's.json', text: '{"statedir": "/x"}' } });
-  assert.match(said, /^s\.json: statedir is no setting; there are stateDir, listen, advertise, logLevel$/);
+  assert.match(
+    said,
+    /^s\.json: statedir is no setting; there are stateDir, listen, advertise, tlsCertificate, tlsKey, logLevel$/,
+  );
 });
 
 test('a file that is not one JSON object is refused by name', () => {

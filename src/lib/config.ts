@@ -21,10 +21,14 @@ export const serverConfigSchema = Type.Object(
       pattern: HOST_AND_PORT,
       description: `address of the API, ${ADDRESS}; anything but loopback is TLS only`,
     }),
-    advertise: Type.Array(Type.String({ pattern: HOST_AND_PORT, description: ADDRESS }), {
+    advertise: Type.Array(Type.String({ pattern: '^https?://[^/]+$' }), {
       default: [],
-      description: `addresses that join tokens tell the agents, ${ADDRESS}; none: the address of listen`,
+      description: 'URLs that join tokens tell the agents, with commas between; none: the addresses it listens on',
     }),
+    tlsCertificate: Type.Optional(
+      Type.String({ description: 'file with a certificate in PEM; none: off loopback one of its own making' }),
+    ),
+    tlsKey: Type.Optional(Type.String({ description: 'file with the key of tlsCertificate in PEM' })),
     logLevel,
   },
   { additionalProperties: false },
