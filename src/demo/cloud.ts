@@ -33,6 +33,8 @@ export interface TenantPlan {
   readonly name: string;
   /** Everything of the tenant, for the provider's routes. */
   readonly networks: readonly string[];
+  /** From the start there are a default route to the provider and the provider's routes back. */
+  readonly attached: boolean;
   readonly uplink: {
     readonly router: readonly string[];
     readonly provider: readonly string[];
@@ -75,10 +77,12 @@ export function bridgePlan(
   return { name, network: `${net}.0/24`, network6: `${net6}/64`, ...gateways, ...sizes, vms };
 }
 
-export function tenantPlan(index: number, name: string, bridges: readonly BridgePlan[]): TenantPlan {
+/** `attached`: see TenantPlan. */
+export function tenantPlan(index: number, name: string, attached: boolean, bridges: readonly BridgePlan[]): TenantPlan {
   const link = (end: number) => [bits(`100.64.${index}.${end}`, 30), bits(`fd00:ff:${index}::${end}`, 64)];
   return {
     name,
+    attached,
     networks: [`10.${index}.0.0/16`, `fd00:${index}::/32`],
     uplink: { router: link(2), provider: link(1) },
     bridges,
@@ -88,11 +92,14 @@ export function tenantPlan(index: number, name: string, bridges: readonly Bridge
 export const CLOUD: CloudPlan = {
   hosts: ['host1', 'host2', 'host3'],
   tenants: [
-    tenantPlan(1, 'red', [
+    tenantPlan(1, 'red', true, [
       bridgePlan(1, 1, 'red-web', ['host1', 'host1', 'host2']),
       bridgePlan(1, 2, 'red-db', ['host3'], SMALL_MTU_BYTES),
     ]),
-    tenantPlan(2, 'blue', [bridgePlan(2, 1, 'blue-web', ['host2', 'host3']), bridgePlan(2, 2, 'blue-db', ['host1'])]),
+    tenantPlan(2, 'blue', false, [
+      bridgePlan(2, 1, 'blue-web', ['host2', 'host3']),
+      bridgePlan(2, 2, 'blue-db', ['host1']),
+    ]),
   ],
 };
 
@@ -118,7 +125,7 @@ export interface HostRecord {
   readonly address: string;
 }
 
-/** All operations that weave the cloud, for one transaction. No route joins the tenants yet. */
+/** All operations that weave the cloud, for one transaction. No route joins the tenants: only one is attached. */
 export function operationsOf(plan: CloudPlan, ids: Ids, hosts: ReadonlyMap<string, HostRecord>): Operation[] {
   const members = [...hosts.values()].map(({ id, address }) => ({ hostId: id, address }));
   return [
@@ -132,12 +139,6 @@ function tenantOperations(plan: TenantPlan, ids: Ids, hosts: ReadonlyMap<string,
   const projectId = ids.of(`project ${plan.name}`);
   const routerId = ids.of(plan.name);
   const uplinkId = ids.of(`${plan.name} uplink`);
-  const [provider = '', provider6 = ''] = plan.uplink.provider.map(addressOf);
-  const defaultRoute = (destination: string, gateway: string): Operation => ({
-    op: 'create',
-    kind: 'route',
-    value: { projectId, routerId, destination, nextHop: 'port', portId: uplinkId, gateway },
-  });
   return [
     { op: 'create', kind: 'project', value: { id: projectId, name: plan.name } },
     { op: 'create', kind: 'router', value: { id: routerId, name: plan.name, projectId } },
@@ -151,8 +152,7 @@ function tenantOperations(plan: TenantPlan, ids: Ids, hosts: ReadonlyMap<string,
       deviceId: ids.of('provider'),
       addresses: [...plan.uplink.provider],
     }),
-    defaultRoute('0.0.0.0/0', provider),
-    defaultRoute('::/0', provider6),
+    ...(plan.attached ? attachingOperations(plan, ids) : []),
     ...plan.bridges.flatMap((each) => bridgeOperations(each, { projectId, routerId }, ids, hosts)),
   ];
 }
@@ -203,21 +203,25 @@ const port = (id: string, name: string, value: PortDraft): Operation => ({
   value: { id, name, ...value },
 });
 
-/** The routes of the provider that let all tenants reach each other. */
-export function joiningOperations(plan: CloudPlan, ids: Ids): Operation[] {
-  return plan.tenants.flatMap((each) =>
-    each.networks.map(
-      (destination, family): Operation => ({
-        op: 'create',
-        kind: 'route',
-        value: {
-          routerId: ids.of('provider'),
-          destination,
-          nextHop: 'port',
-          portId: ids.of(`provider ${each.name}`),
-          gateway: addressOf(each.uplink.router[family]!),
-        },
-      }),
-    ),
-  );
+/** Routes of a tenant to the provider and back, of both families. */
+function attachingOperations(plan: TenantPlan, ids: Ids): Operation[] {
+  const route = (router: string, port: string, destination: string, gateway: string): Operation => ({
+    op: 'create',
+    kind: 'route',
+    value: {
+      routerId: ids.of(router),
+      destination,
+      nextHop: 'port',
+      portId: ids.of(port),
+      gateway: addressOf(gateway),
+    },
+  });
+  return ['0.0.0.0/0', '::/0'].flatMap((everywhere, family) => [
+    route(plan.name, `${plan.name} uplink`, everywhere, plan.uplink.provider[family]!),
+    route('provider', `provider ${plan.name}`, plan.networks[family]!, plan.uplink.router[family]!),
+  ]);
 }
+
+/** What lets all tenants reach each other: those that are not attached become so. */
+export const joiningOperations = (plan: CloudPlan, ids: Ids): Operation[] =>
+  plan.tenants.filter(({ attached }) => !attached).flatMap((each) => attachingOperations(each, ids));

@@ -218,25 +218,35 @@ function unroutable(family: Family): Step {
     async run(world) {
       const from = world.guest('red-web-1').namespace;
       const result = await ping(from, family === 4 ? NOWHERE : NOWHERE6, { waitMs: 500 });
-      return refusedByProvider(world, result, family);
+      return refused(result, providerAddress(world, family));
     },
   };
 }
 
+/** No route leads from one tenant to the other: each side is told so by the first router that knows none. */
 function isolated(family: Family): Step {
   return {
     name: `tenants apart${suffix(family)}`,
-    expected: 'the provider router says unreachable',
+    expected: 'routers say unreachable, both ways',
     async run(world) {
-      const to = address(world.guest('blue-web-2').plan, family);
-      const result = await ping(world.guest('red-web-1').namespace, to, { waitMs: 500 });
-      return refusedByProvider(world, result, family);
+      const [red, blue] = [world.guest('red-web-1'), world.guest('blue-web-2')];
+      const out = await ping(red.namespace, address(blue.plan, family), { waitMs: 500 });
+      const back = await ping(blue.namespace, address(red.plan, family), { waitMs: 500 });
+      const [web] = world.plan.tenants[1]!.bridges;
+      const [there, here] = [
+        refused(out, providerAddress(world, family)),
+        refused(back, family === 4 ? web!.gateway : web!.gateway6),
+      ];
+      return { ok: there.ok && here.ok, seen: `${there.seen}; ${here.seen}` };
     },
   };
 }
 
-function refusedByProvider(world: World, result: PingResult, family: Family): Outcome {
-  const router = addressOf(world.plan.tenants[0]!.uplink.provider[family === 4 ? 0 : 1]!);
+/** Of the provider's port towards the first tenant. */
+const providerAddress = (world: World, family: Family): string =>
+  addressOf(world.plan.tenants[0]!.uplink.provider[family === 4 ? 0 : 1]!);
+
+function refused(result: PingResult, router: string): Outcome {
   const error = result.errors.find(({ text }) => /unreachable/i.test(text));
   const ok = result.received === 0 && error?.from === router;
   return { ok, seen: `${received(result)}; ${told(error ?? result.errors[0])}` };

@@ -16,7 +16,10 @@ import { labName, needsRoot } from './root.ts';
 export const SMALL_CLOUD: CloudPlan = {
   hosts: ['host1', 'host2'],
   tenants: [
-    tenantPlan(1, 'red', [bridgePlan(1, 1, 'web', ['host1', 'host1', 'host2']), bridgePlan(1, 2, 'db', ['host2'])]),
+    tenantPlan(1, 'red', true, [
+      bridgePlan(1, 1, 'web', ['host1', 'host1', 'host2']),
+      bridgePlan(1, 2, 'db', ['host2']),
+    ]),
   ],
 };
 
