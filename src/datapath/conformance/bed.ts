@@ -17,6 +17,9 @@ export const FLOOD = 41;
 /** Indices of the two peers. */
 export const HOSTS = [1, 2] as const;
 
+/** More than any test sends. */
+export const PLENTY = { perSecond: 100_000, burst: 100_000 };
+
 const PATIENCE_MS = 2000;
 const POLL_MS = 5;
 
@@ -29,6 +32,7 @@ export class Bed {
   constructor(harness: Harness) {
     this.harness = harness;
     this.datapath = harness.datapath;
+    this.datapath.setBudgets({ miss: PLENTY, service: PLENTY, exception: PLENTY });
     for (const [at, port] of PORTS.entries()) {
       const interfaceName = this.guest(port);
       this.datapath.plug(port, interfaceName, { tap: harness.taps.has(interfaceName) });

@@ -1,16 +1,29 @@
 // Conformance: what comes up, how much of it, fragments, and garbage.
 
 import assert from 'node:assert/strict';
+import { FIELD, FRAGMENT } from '../../flow/fields.ts';
+import { keyOfFrame } from '../../flow/key.ts';
 import { DROP, UP } from '../../flow/reasons.ts';
+import { writeU16 } from '../../packet/address.ts';
 import type { Budgets } from '../datapath.ts';
-import { type Bed, type Open, output, PORTS, until, withBed } from './bed.ts';
+import { type Bed, type Open, output, PLENTY, PORTS, until, withBed } from './bed.ts';
 import { fragments4, fragments6, keyFor, udp4, udp6 } from './frames.ts';
 
 const [A, B] = PORTS;
-const PLENTY = { perSecond: 100_000, burst: 100_000 };
 const SCANTY = { perSecond: 1, burst: 5 };
 /** Sent at once: far more than a scanty budget lets through even if the test is slow. */
 const MANY = 60;
+
+/** 14 to 113 bytes that look random and are the same in every run. */
+function noise(seed: number): Uint8Array {
+  let state = seed + 1;
+  const next = (): number => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    return (state >>> 16) & 0xff;
+  };
+  for (let n = 0; n < 5; n++) next();
+  return Uint8Array.from({ length: 14 + (seed % 100) }, next);
+}
 
 export function upcallCases(open: Open): void {
   const it = (name: string, body: (bed: Bed) => Promise<void>) => withBed(open, name, body);
@@ -101,6 +114,36 @@ export function upcallCases(open: Open): void {
       await bed.dropped('laterFragmentFirst', B);
     });
   }
+
+  it('of random bytes each frame is accounted for: it comes up with the key of the twin, or is dropped', async (bed) => {
+    const types = [0x0800, 0x86dd, 0x0806, 0x88cc];
+    const firstBytes = [0x45, 0x60, 0x00, 0x00];
+    const expected: Uint8Array[] = [];
+    for (let n = 0; n < 400; n++) {
+      const frame = noise(n);
+      writeU16(frame, 12, types[n % 4]!);
+      // Half of them look right at the first byte behind the type, and have a length that fits.
+      if (n % 8 < 4 && frame.length > 20) {
+        frame[14] = firstBytes[n % 4]!;
+        if (n % 4 === 0) writeU16(frame, 16, frame.length - 14);
+        if (n % 4 === 1) writeU16(frame, 18, Math.max(0, frame.length - 54));
+      }
+      const { key } = keyOfFrame(frame, A);
+      if (key !== undefined && key[FIELD.fragment.at] !== FRAGMENT.later) expected.push(frame);
+      await bed.sends(A, frame);
+    }
+    const dropped = () =>
+      [DROP.malformed, DROP.unparsedExtension, DROP.laterFragmentFirst]
+        .map((reason) => bed.packets('drop', reason, A))
+        .reduce((sum, packets) => sum + packets, 0);
+    await until(() => dropped() === 400 - expected.length);
+    assert.equal(dropped(), 400 - expected.length);
+    for (const [at, miss] of (await bed.comesUp(expected.length)).entries()) {
+      assert.deepEqual(miss.frame, expected[at]);
+      assert.deepEqual(miss.key, keyFor(expected[at]!, A));
+    }
+    assert.ok(expected.length > 100 && expected.length < 300, `${expected.length} have a key`);
+  });
 
   it('garbage is dropped, counted by its reason, and harms nobody', async (bed) => {
     const whole = udp4();
