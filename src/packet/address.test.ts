@@ -38,7 +38,7 @@ const ip6 = fc.bigInt({ min: 0n, max: 2n ** 128n - 1n }).map((value) => value as
 /** Many zero groups, so that they are shortened. */
 const sparseIp6 = fc
   .array(fc.constantFrom(0n, 0n, 0n, 1n, 0xabcn, 0xffffn), { minLength: 8, maxLength: 8 })
-  .map((groups) => groups.reduce((value, group) => (value << 16n) | group, 0n) as Ip6);
+  .map((groups) => groups.reduce<bigint>((value, group) => (value << 16n) | group, 0n) as Ip6);
 const ip: fc.Arbitrary<Ip> = fc.oneof(ip4, ip6, sparseIp6);
 
 test('text and bytes of an address give it back', () => {
