@@ -140,7 +140,9 @@ test('changed step by step equals built at once, and the old one stays as it was
             if (value === undefined) model.delete(key(prefix));
             else model.set(key(prefix), [prefix, value]);
           }
-          assert.deepEqual(listed(lpm), listed(lpmOf(model.values())));
+          const fresh = lpmOf(model.values());
+          assert.deepEqual(listed(lpm), listed(fresh));
+          for (const [prefix] of changes) assert.deepEqual(lpm.lookup(prefix.ip), fresh.lookup(prefix.ip));
           assert.equal(lpm.size, model.size);
         }
       },

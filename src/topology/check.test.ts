@@ -17,7 +17,7 @@ import {
   rule,
   WORLD,
 } from './testing/check-world.ts';
-import { putAll, refOf, sample } from './testing/samples.ts';
+import { cpuMs, putAll, refOf, sample } from './testing/samples.ts';
 
 // References, identity, quotas, ports and deletions; check-rules.test.ts has the rest.
 
@@ -352,7 +352,6 @@ test('ten thousand ports are checked in well under a second', () => {
   });
   const change = { revision: 2, put: ports, del: [] };
   const { topology: after } = applyChanges(before, change);
-  const start = performance.now();
-  assert.deepEqual(check(change, before, after), []);
-  assert.ok(performance.now() - start < 1000);
+  const spent = cpuMs(() => assert.deepEqual(check(change, before, after), []));
+  assert.ok(spent < 1000, `${spent} ms`);
 });

@@ -50,10 +50,10 @@ function* afterOf<K extends Kind>(edits: ReadonlyMap<Id, Edit<K>>): Iterable<rea
 class Moves<K extends string | number> {
   readonly #moves = new Map<K, Map<Id, boolean>>();
 
-  /** A come wins over a go: an object that still names the other stays. */
+  /** The last word counts: an object that goes and comes stays. */
   note(key: K, id: Id, comes: boolean): void {
     const list = this.#moves.get(key) ?? new Map<Id, boolean>();
-    this.#moves.set(key, list.set(id, comes || list.get(id) === true));
+    this.#moves.set(key, list.set(id, comes));
   }
 
   applied(index: SharedMap<K, readonly Id[]>): SharedMap<K, readonly Id[]> {
