@@ -68,6 +68,8 @@ async function runFiles(part: Extract<Part, { files: readonly string[] }>): Prom
     files,
     concurrency: part.serial !== true,
     timeout: TEST_TIMEOUT_MS,
+    // node:sqlite is marked experimental in Node 24 and says so in every process.
+    execArgv: ['--disable-warning=ExperimentalWarning'],
     // A failed test may leave timers and children behind, which would keep its file from ever ending.
     forceExit: true,
   });
