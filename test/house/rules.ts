@@ -41,7 +41,7 @@ export const FULL_FOLDERS: Readonly<Record<string, string>> = {
 
 /** Tests, and what only they use. */
 export const isTest = (path: string): boolean =>
-  path.endsWith('.test.ts') || path.endsWith('/conformance.ts') || path.includes('/testing/');
+  path.endsWith('.test.ts') || /\/(?:conformance\.ts$|conformance\/|testing\/)/.test(path);
 const folderOf = (path: string): string | undefined => /^src\/([^/]+)\//.exec(path)?.[1];
 const isRelative = (name: string): boolean => name.startsWith('.');
 const targetOf = (file: SourceFile, name: string): string => normalize(`${dirname(file.path)}/${name}`);
