@@ -24,18 +24,13 @@ __noinline int write_ttl(struct __sk_buff *skb)
 	return bpf_skb_store_bytes(skb, c->l3_at + 8, &ttl, 1, 0);
 }
 
-/* Brings the packet up to date before it is changed or put out. */
+/* Before the packet is changed or put out: first out with what was held back, then up to date. */
 __noinline int settle(struct __sk_buff *skb)
 {
 	struct context *c = context_of();
 
 	if (!c)
 		return TC_ACT_SHOT;
-	if (c->ttl_by) {
-		write_ttl(skb);
-		c->hop_limit -= c->ttl_by;
-		c->ttl_by = 0;
-	}
 	if (c->held) {
 		c->number = c->held;
 		c->held = 0;
@@ -43,7 +38,26 @@ __noinline int settle(struct __sk_buff *skb)
 		deliver(skb);
 		c->copy = 0;
 	}
+	if (c->ttl_by) {
+		write_ttl(skb);
+		c->hop_limit -= c->ttl_by;
+		c->ttl_by = 0;
+	}
 	return GO_ON;
+}
+
+/* An exception: what was put out before it goes, the packet itself goes up as it is. */
+__noinline int exception(struct __sk_buff *skb, __u32 cause, __u32 detail)
+{
+	struct context *c = context_of();
+
+	if (!c)
+		return TC_ACT_SHOT;
+	c->ttl_by = 0;
+	settle(skb);
+	c->cause = cause;
+	c->detail = detail;
+	return up(skb);
 }
 
 __noinline int check_length(struct __sk_buff *skb, __u32 mtu)
@@ -52,11 +66,7 @@ __noinline int check_length(struct __sk_buff *skb, __u32 mtu)
 
 	if (!c)
 		return TC_ACT_SHOT;
-	if (l3_bytes(skb, c) <= mtu)
-		return GO_ON;
-	c->cause = UP_TOO_LONG;
-	c->detail = mtu;
-	return up(skb);
+	return l3_bytes(skb, c) <= mtu ? GO_ON : STOP;
 }
 
 __noinline int decrement_ttl(struct __sk_buff *skb, __u32 by)
@@ -71,9 +81,7 @@ __noinline int decrement_ttl(struct __sk_buff *skb, __u32 by)
 		c->ttl_by += by;
 		return GO_ON;
 	}
-	c->cause = UP_TTL;
-	c->detail = 0;
-	return up(skb);
+	return STOP;
 }
 
 /* A tag beside the packet moves into it when another one is pushed, and back. */
@@ -100,12 +108,9 @@ __noinline int finish(struct __sk_buff *skb)
 
 	if (!c)
 		return TC_ACT_SHOT;
-	__u32 last = c->held;
-	c->held = 0;
-	if (!last)
+	if (!c->held)
 		return c->emitted ? TC_ACT_SHOT : drop(skb, DROP_POLICY);
-	settle(skb);
-	c->number = last;
+	c->number = c->held;
 	return deliver(skb);
 }
 
@@ -159,10 +164,12 @@ __noinline int run_actions(struct __sk_buff *skb)
 			case STEP_END:
 				return finish(skb);
 			case STEP_CHECK_LENGTH:
-				verdict = check_length(skb, number);
+				if (check_length(skb, number) == STOP)
+					return exception(skb, UP_TOO_LONG, number);
 				break;
 			case STEP_DECREMENT_TTL:
-				verdict = decrement_ttl(skb, number);
+				if (decrement_ttl(skb, number) == STOP)
+					return exception(skb, UP_TTL, 0);
 				break;
 			case STEP_COUNT:
 				count(COUNTER_RULE, number, 0, skb->len);

@@ -173,6 +173,9 @@ export class EbpfDatapath implements Datapath {
     this.#set('exception_rate', budgets.exception.perSecond);
     this.#set('exception_burst', budgets.exception.burst);
     this.#writeSettings();
+    // Every port begins anew with a full burst.
+    const buckets = this.#programs.map('budgets');
+    for (const [port] of buckets.entries()) buckets.delete(port);
   }
 
   counters(): Counter[] {

@@ -2,7 +2,7 @@
 // their flows, and the action lists. A mask has a number of its own that its flows carry, so the list of masks can be
 // reordered and shortened without touching a flow. The list is written whole into a spare place and switched by index.
 
-import { FIELD, type FlowKey, KEY_BYTES, setU32 } from '../../flow/fields.ts';
+import { FIELD, type FlowKey, KEY_BYTES, maskedKey, setU32 } from '../../flow/fields.ts';
 import { bytesOf, NUMBERS, STRUCTS } from '../contract.ts';
 import { DatapathFull, type FlowEntry, type InstalledFlow } from '../datapath.ts';
 import { type ActionList, ActionSets } from './action-sets.ts';
@@ -51,7 +51,7 @@ export class KernelFlows {
     try {
       for (const flow of flows) {
         const live = this.#masks.get(textOf(flow.mask))!;
-        const key = flow.key.slice();
+        const key = maskedKey(flow.key, flow.mask);
         setU32(key, FIELD.mask.at, live.number);
         const list = this.#sets.acquire(flow.actions);
         const old = this.#maps.flows.get(key);
@@ -85,7 +85,7 @@ export class KernelFlows {
     for (const flow of flows) {
       const live = this.#masks.get(textOf(flow.mask));
       if (live === undefined) continue;
-      const key = flow.key.slice();
+      const key = maskedKey(flow.key, flow.mask);
       setU32(key, FIELD.mask.at, live.number);
       const old = this.#maps.flows.take(key);
       if (old === undefined) continue;

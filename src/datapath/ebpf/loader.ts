@@ -125,12 +125,6 @@ export class Programs {
     detachFilter(ifindex);
   }
 
-  detach(name: HookProgram, ifindex: number): void {
-    const file = this.#linkFile(name, ifindex);
-    if (fs.existsSync(file)) fs.unlinkSync(file);
-    else detachFilter(ifindex);
-  }
-
   /** Interfaces on which a predecessor left a link of this program; some may be gone. */
   linked(name: HookProgram): number[] {
     if (this.#directory === undefined) return [];

@@ -150,6 +150,10 @@ export class Placement {
       if (interfaceName(index) === undefined) this.#unplugIndex(index);
       else this.#programs.attach('vm_ingress', index);
     }
+    for (const index of this.#programs.linked('vm_ingress')) {
+      if (interfaceName(index) === undefined) this.#programs.forget('vm_ingress', index);
+      else this.#programs.attach('vm_ingress', index);
+    }
     const underlays = new Set<number>(this.#programs.linked('underlay_ingress'));
     this.#peers.forEach((_, value) => {
       underlays.add(new DataView(value.buffer, value.byteOffset).getUint32(PEER.at.ifindex, true));
@@ -174,8 +178,8 @@ export class Placement {
 
   #unplugIndex(ifindex: number): void {
     this.#ports.delete(u32Bytes(ifindex));
+    // On an interface that is still there the program stays and drops: what its guest sends must not reach this host.
     if (interfaceName(ifindex) === undefined) this.#programs.forget('vm_ingress', ifindex);
-    else this.#programs.detach('vm_ingress', ifindex);
   }
 
   /** redirect_peer is for veth only; a tap, or a port that was plugged as one, gets a plain redirect. */

@@ -49,6 +49,8 @@ const c = {
   setsockopt: libc.func('int setsockopt(int fd, int level, int name, const void *value, unsigned int bytes)'),
   sendmmsg: libc.func('int sendmmsg(int fd, void *messages, unsigned int count, int flags)'),
   setns: libc.func('int setns(int fd, int kind)'),
+  recvmsg: libc.func('int64_t recvmsg(int fd, void *message, int flags)'),
+  send: libc.func('int64_t send(int fd, const void *bytes, size_t count, int flags)'),
   ioctl: libc.func('int ioctl(int fd, unsigned long request, void *argument)'),
   ifNameToIndex: libc.func('unsigned int if_nametoindex(const char *name)'),
   ifIndexToName: libc.func('void *if_indextoname(unsigned int index, void *name)'),
@@ -222,6 +224,81 @@ export function openPacketSocket(ifindex: number): number {
   address.setInt32(4, ifindex, true);
   checked('bind(AF_PACKET)', c.bind(fd, new Uint8Array(address.buffer), 20));
   return fd;
+}
+
+const ETH_P_ALL_NETWORK_ORDER = 0x0300;
+const PACKET_AUXDATA = 8;
+const PACKET_IGNORE_OUTGOING = 23;
+const AUXDATA_VLAN_VALID = 0x10;
+const VNET_BYTES = 10;
+const MSG_DONTWAIT = 0x40;
+const CAPTURE = { vector: 64, control: 96, controlBytes: 64, data: 256, dataBytes: 128 * 1024 } as const;
+
+/** A raw socket of one interface, for tests: sends frames and captures those that come in, tags in line. */
+export class CaptureSocket {
+  readonly #fd: number;
+  readonly #arena = new Arena(CAPTURE.data + CAPTURE.dataBytes);
+
+  constructor(ifindex: number) {
+    this.#fd = checked('socket(AF_PACKET)', c.socket(AF_PACKET, SOCK_RAW, 0));
+    const one = new Uint8Array([1, 0, 0, 0]);
+    for (const option of [PACKET_VNET_HDR, PACKET_AUXDATA, PACKET_IGNORE_OUTGOING]) {
+      checked('setsockopt(AF_PACKET)', c.setsockopt(this.#fd, SOL_PACKET, option, one, 4));
+    }
+    const address = new DataView(new ArrayBuffer(20));
+    address.setUint16(0, AF_PACKET, true);
+    address.setUint16(2, ETH_P_ALL_NETWORK_ORDER, true);
+    address.setInt32(4, ifindex, true);
+    checked('bind(AF_PACKET)', c.bind(this.#fd, new Uint8Array(address.buffer), 20));
+    this.#arena.pointer(16, CAPTURE.vector);
+    this.#arena.view.setBigUint64(24, 1n, true);
+    this.#arena.pointer(32, CAPTURE.control);
+    this.#arena.pointer(CAPTURE.vector, CAPTURE.data);
+    this.#arena.view.setBigUint64(CAPTURE.vector + 8, BigInt(CAPTURE.dataBytes), true);
+  }
+
+  send(frame: Uint8Array): void {
+    const bytes = new Uint8Array(VNET_BYTES + frame.length);
+    bytes.set(frame, VNET_BYTES);
+    checked('send(AF_PACKET)', Number(c.send(this.#fd, bytes, bytes.length, 0)));
+  }
+
+  /** A frame that has come in, its checksum completed when the sender left that to the device; undefined: none. */
+  receive(): { frame: Uint8Array; gsoBytes: number } | undefined {
+    const { view, bytes } = this.#arena;
+    view.setBigUint64(40, BigInt(CAPTURE.controlBytes), true);
+    const length = Number(c.recvmsg(this.#fd, this.#arena.address, MSG_DONTWAIT));
+    if (length < 0) return undefined;
+    const frame = bytes.slice(CAPTURE.data + VNET_BYTES, CAPTURE.data + length);
+    const gsoBytes = view.getUint8(CAPTURE.data + 1) === 0 ? 0 : view.getUint16(CAPTURE.data + 4, true);
+    if (view.getUint8(CAPTURE.data) & 1) {
+      const start = view.getUint16(CAPTURE.data + 6, true);
+      completeChecksum(frame, start, start + view.getUint16(CAPTURE.data + 8, true));
+    }
+    // cmsghdr is 16 bytes, then struct tpacket_auxdata: status at 0, TCI at 16, TPID at 18.
+    const auxiliary = CAPTURE.control + 16;
+    if ((view.getUint32(auxiliary, true) & AUXDATA_VLAN_VALID) === 0) return { frame, gsoBytes };
+    const tagged = new Uint8Array(frame.length + 4);
+    tagged.set(frame.subarray(0, 12));
+    new DataView(tagged.buffer).setUint16(12, view.getUint16(auxiliary + 18, true));
+    new DataView(tagged.buffer).setUint16(14, view.getUint16(auxiliary + 16, true));
+    tagged.set(frame.subarray(12), 16);
+    return { frame: tagged, gsoBytes };
+  }
+
+  close(): void {
+    c.close(this.#fd);
+    this.#arena.free();
+  }
+}
+
+/** From `start` to the end; the field holds the pseudo-header's part. */
+function completeChecksum(frame: Uint8Array, start: number, at: number): void {
+  let sum = 0;
+  for (let i = start; i < frame.length; i += 2) sum += (frame[i]! << 8) | (frame[i + 1] ?? 0);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  frame[at] = ~sum >>> 8;
+  frame[at + 1] = ~sum;
 }
 
 /** How many of the messages were sent; the one after them is refused with `error`. */
