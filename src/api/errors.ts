@@ -8,9 +8,6 @@ export type ErrorStatus = 400 | 401 | 403 | 404 | 405 | 409 | 412 | 413 | 422 | 
 export const ERRORS = {
   badJson: { status: 400, message: 'the body is no JSON' },
   malformed: { status: 400, message: 'the request is malformed' },
-  unknownField: { status: 400, message: 'there is no such field' },
-  required: { status: 400, message: 'a field is missing' },
-  readOnly: { status: 400, message: 'the server assigns this field: leave it out' },
   unauthorized: { status: 401, message: 'send a valid token: Authorization: Bearer TOKEN' },
   forbidden: { status: 403, message: 'this token may not do that' },
   notFound: { status: 404, message: 'there is no such thing' },

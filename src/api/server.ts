@@ -126,6 +126,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         server.close(() => resolve());
         server.closeAllConnections();
       });
+      await parts.transactor.idle();
       await parts.feed.close();
     },
   };

@@ -28,7 +28,7 @@ export async function readFields(context: Context, names: readonly string[]): Pr
     throw new ApiError('malformed', 'the body is a JSON object', '');
   }
   for (const name of Object.keys(json)) {
-    if (!names.includes(name)) throw new ApiError('unknownField', `there is no field ${name}`, `/${name}`);
+    if (!names.includes(name)) throw new ApiError('malformed', `there is no field ${name}`, `/${name}`);
   }
   return json as Record<string, unknown>;
 }

@@ -141,7 +141,7 @@ function operationsOf(json: unknown): Operation[] {
     throw new ApiError('malformed', 'a transaction is {"operations": [...]}', '/operations');
   }
   const stranger = Object.keys(json).find((name) => name !== 'operations');
-  if (stranger !== undefined) throw new ApiError('unknownField', `there is no field ${stranger}`, `/${stranger}`);
+  if (stranger !== undefined) throw new ApiError('malformed', `there is no field ${stranger}`, `/${stranger}`);
   if (operations.length > OPERATIONS_MAX) {
     throw new ApiError('tooLarge', `${operations.length} operations, at most ${OPERATIONS_MAX} go in one transaction`);
   }
@@ -165,7 +165,7 @@ function operationOf(json: unknown, at: string): Operation {
   }
   const fields: readonly string[] = FIELDS_OF[op];
   for (const name of Object.keys(json)) {
-    if (!fields.includes(name)) throw new ApiError('unknownField', `${op} has no field ${name}`, `${at}/${name}`);
+    if (!fields.includes(name)) throw new ApiError('malformed', `${op} has no field ${name}`, `${at}/${name}`);
   }
   const common = { kind: kind as Kind, at: `${at}/value` };
   if (op === 'create') return { op, ...common, value };

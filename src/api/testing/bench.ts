@@ -1,6 +1,6 @@
 // A server for tests: its calls without a socket, over a store of the test's choice.
 
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Hono } from 'hono';
@@ -10,6 +10,8 @@ import type { Store } from '../../store/store.ts';
 import { buildApp } from '../http/app.ts';
 import type { Parts } from '../parts.ts';
 import { buildParts } from '../server.ts';
+
+const TOKEN = 'aya_of-the-tests';
 
 export interface Answer {
   readonly status: number;
@@ -34,19 +36,20 @@ export interface Bench {
 
 export async function openBench(store: Store = new MemoryStore()): Promise<Bench> {
   const stateDirectory = mkdtempSync(join(tmpdir(), 'ayatori-api-'));
+  // The same for every server of a test: the first on a store makes it the admin's.
+  writeFileSync(join(stateDirectory, 'admin.token'), TOKEN);
   const log = memoryLog();
   const stop = new AbortController();
   const parts = await buildParts({ store, stateDirectory, log }, stop.signal, () => ({
     servers: ['http://127.0.0.1:7780'],
   }));
   const app = buildApp(parts);
-  const token = readFileSync(join(stateDirectory, 'admin.token'), 'utf8').trim();
   const bench: Bench = {
-    ...{ app, parts, store, log, token, stateDirectory },
+    ...{ app, parts, store, log, token: TOKEN, stateDirectory },
     async call(method, path, body, headers = {}) {
       const response = await app.request(path, {
         method,
-        headers: { authorization: `Bearer ${token}`, ...headers },
+        headers: { authorization: `Bearer ${TOKEN}`, ...headers },
         ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
       });
       const text = await response.text();
@@ -61,6 +64,7 @@ export async function openBench(store: Store = new MemoryStore()): Promise<Bench
     async close() {
       stop.abort();
       await parts.agents.close();
+      await parts.transactor.idle();
       await parts.feed.close();
       rmSync(stateDirectory, { recursive: true });
     },

@@ -4,11 +4,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import { check } from '../../topology/check.ts';
 import { parseDocument, SERVER_ASSIGNED } from '../../topology/document.ts';
+import type { DocumentProblem } from '../../topology/document-problems.ts';
 import type { Kind, Objects, Resource, ResourceRef } from '../../topology/kinds.ts';
 import type { Topology } from '../../topology/nodes.ts';
 import type { Id } from '../../topology/resource.ts';
 import { applyChanges } from '../../topology/snapshot.ts';
-import { ApiError, type ErrorCode } from '../errors.ts';
+import { ApiError } from '../errors.ts';
 import { objectKey, type ValueWrite } from '../state/keys.ts';
 import { derive } from './derive.ts';
 import { Draft } from './draft.ts';
@@ -79,7 +80,7 @@ export function plan(context: PlanContext, operations: readonly Operation[]): Pl
       : applyChanges(context.before, { revision: context.revision, put, del }).topology;
   const [problem] = after === context.before ? [] : check({ put, del }, context.before, after);
   if (problem !== undefined) {
-    throw new ApiError(problem.code as ErrorCode, problem.message, placeOf(problem.kind, problem.id, problem.path));
+    throw new ApiError(problem.code, problem.message, placeOf(problem.kind, problem.id, problem.path));
   }
   const done = touched.map(({ operation, id, created }) => {
     const value = draft.get(operation.kind, id);
@@ -139,13 +140,10 @@ function sameBody(kind: Kind, given: Json, there: Json): boolean {
   return true;
 }
 
-function firstOf(
-  problems: readonly { readonly code: string; readonly message: string; readonly path: string }[],
-  at: string,
-) {
+function firstOf(problems: readonly DocumentProblem[], at: string) {
   const [first] = problems;
   const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : '';
-  return new ApiError(first!.code as ErrorCode, first!.message + more, at + first!.path);
+  return new ApiError(first!.code, first!.message + more, at + first!.path);
 }
 
 /** In a transaction an operation's id stands beside its value. */

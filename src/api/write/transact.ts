@@ -56,7 +56,7 @@ export interface TransactorParts {
 export class Transactor {
   readonly #parts: TransactorParts;
   readonly #queue: Waiting[] = [];
-  #running = false;
+  #running: Promise<void> | undefined;
   /** Commits that lost a race against another server and were planned again. */
   retries = 0;
   commits = 0;
@@ -70,12 +70,16 @@ export class Transactor {
     if (this.#queue.length >= QUEUE_LIMIT) throw new ApiError('tooMany');
     return new Promise((resolve, reject) => {
       this.#queue.push({ operations, resolve, reject });
-      if (!this.#running) void this.#run();
+      this.#running ??= this.#run();
     });
   }
 
+  /** Resolves when nothing is left to commit or to copy. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
   async #run(): Promise<void> {
-    this.#running = true;
     // Requests of the same turn of the event loop share the first commit too.
     await new Promise(setImmediate);
     while (this.#queue.length > 0) {
@@ -90,7 +94,7 @@ export class Transactor {
       }
       await this.#finishChangeSet();
     }
-    this.#running = false;
+    this.#running = undefined;
   }
 
   /** Plans and commits the first of these that fit together. */
