@@ -16,11 +16,16 @@ const ids = (kind: 'bridge' | 'router' | 'port' | 'chain' | 'addressSet', most: 
   Array.from({ length: most }, (_, n) => sampleId(kind, n + 1));
 const routesOf = (router: RouterNode | undefined) => [...(router?.routes.entries() ?? [])];
 
+const plainBridge = (topology: Topology, id: Id) => {
+  const node = topology.bridge(id);
+  return node && { ...node, macs: new Map(node.macs), neighbours: new Map(node.neighbours) };
+};
+
 /** Every node that there may be in a random world, as plain values by name. */
 function nodesOf(topology: Topology): Map<string, unknown> {
   const nodes = new Map<string, unknown>();
   for (const id of ids('port', 9)) nodes.set(`port ${id}`, topology.port(id));
-  for (const id of ids('bridge', 4)) nodes.set(`bridge ${id}`, topology.bridge(id));
+  for (const id of ids('bridge', 4)) nodes.set(`bridge ${id}`, plainBridge(topology, id));
   for (const id of ids('router', 3)) {
     const router = topology.router(id);
     nodes.set(`router ${id}`, router && { ...router, routes: routesOf(router) });
@@ -315,7 +320,7 @@ test('many ports at once are as many ports one by one', () => {
   const ports = Array.from({ length: 60 }, (_, n) => bound(n + 1, { portGroupIds: [sampleId('portGroup', 1)] }));
   const once = build(bridge, ...ports.toReversed());
   const stepped = sequence([bridge, ...ports].map((one) => putAll(one)));
-  assert.deepEqual(stepped.bridge(bridge.value.id), once.bridge(bridge.value.id));
+  assert.deepEqual(plainBridge(stepped, bridge.value.id), plainBridge(once, bridge.value.id));
   const half = ports.filter((_, n) => n % 2 === 0).map(refOf);
   const without = applyChanges(once, { revision: 2, put: [], del: half }).topology;
   assert.equal(without.bridge(bridge.value.id)!.members.length, 30);
@@ -323,7 +328,7 @@ test('many ports at once are as many ports one by one', () => {
     half.map((ref) => ({ revision: 2, put: [], del: [ref] })),
     once,
   );
-  assert.deepEqual(unplugged.bridge(bridge.value.id), without.bridge(bridge.value.id));
+  assert.deepEqual(plainBridge(unplugged, bridge.value.id), plainBridge(without, bridge.value.id));
 });
 
 test('ten thousand ports are compiled in under a second, and one of them is changed in under two milliseconds', () => {

@@ -56,7 +56,7 @@ export function applyChanges(
   state = { ...state, ports: state.ports.with(ports.map(({ id, now }) => [id, now])) };
   for (const { id, was, now } of ports) changes.push(...portChanges(id, was, now));
 
-  const askers = new Set<Id>();
+  const askers: Askers = { bridges: new Set(), ports: new Set() };
   state = withChains(before, state, edits, changes, askers);
   state = withAddressSets(before, state, edits, changes);
   state = withBridges(before, state, edits, ports, askers, changes);
@@ -92,8 +92,13 @@ function deviceKindOf({ objects }: State, id: Id): 'bridge' | 'router' | undefin
   return objects.bridge.has(id) ? 'bridge' : objects.router.has(id) ? 'router' : undefined;
 }
 
-/** `askers` gets the bridges whose flood members may be decided elsewhere now. */
-function withChains(before: State, now: State, edits: Edits, changes: Change[], askers: Set<Id>): State {
+/** Bridges and ports whose outbound chain asks for the ingress now, or no longer does. */
+interface Askers {
+  readonly bridges: Set<Id>;
+  readonly ports: Set<Id>;
+}
+
+function withChains(before: State, now: State, edits: Edits, changes: Change[], askers: Askers): State {
   const dirty = new Set(edits.chain.keys());
   for (const edit of edits.rule.values()) {
     for (const rule of [edit.before, edit.after]) if (rule !== undefined) dirty.add(rule.chainId);
@@ -111,8 +116,8 @@ function withChains(before: State, now: State, edits: Edits, changes: Change[], 
   const asking = [...withJumpers(state, dirty)].map((id) => [id, asksIngress(state, id) || undefined] as const);
   for (const [id, asks] of asking) {
     if (before.asking.get(id) === asks) continue;
-    for (const bridge of usersOf(state, 'bridge.outboundChainId', id)) askers.add(bridge);
-    for (const port of usersOf(state, 'port.outboundChainId', id)) askers.add(state.objects.port.get(port)!.deviceId);
+    for (const bridge of usersOf(state, 'bridge.outboundChainId', id)) askers.bridges.add(bridge);
+    for (const port of usersOf(state, 'port.outboundChainId', id)) askers.ports.add(port);
   }
   return { ...state, asking: state.asking.with(asking) };
 }
@@ -132,7 +137,7 @@ function withBridges(
   state: State,
   edits: Edits,
   ports: readonly PortStep[],
-  askers: ReadonlySet<Id>,
+  askers: Askers,
   changes: Change[],
 ): State {
   const dhcp = new Set(edits.bridge.keys());
@@ -145,16 +150,27 @@ function withBridges(
       if (subnet !== undefined) dhcp.add(subnet.bridgeId);
     }
   }
-  const dirty = new Set([...dhcp, ...askers]);
-  for (const { id, was, now } of ports) {
-    if (was !== undefined) dirty.add(was.deviceId);
-    if (now !== undefined) dirty.add(now.deviceId);
-    for (const peer of usersOf(state, 'port.peerId', id)) dirty.add(state.objects.port.get(peer)!.deviceId);
+  // Bridges, and which of their ports; undefined: all.
+  const dirty = new Map<Id, Set<Id> | undefined>([...dhcp].map((id) => [id, new Set()]));
+  const note = (deviceId: Id | undefined, port: Id) => {
+    if (deviceId === undefined || (dirty.has(deviceId) && dirty.get(deviceId) === undefined)) return;
+    dirty.set(deviceId, (dirty.get(deviceId) ?? new Set<Id>()).add(port));
+  };
+  for (const id of askers.bridges) dirty.set(id, undefined);
+  for (const [id, edit] of edits.bridge) {
+    if (edit.before?.outboundChainId !== edit.after?.outboundChainId) dirty.set(id, undefined);
   }
-  const nodes = [...dirty].map((id) => {
+  for (const id of askers.ports) note(state.ports.get(id)?.deviceId, id);
+  for (const { id, was, now } of ports) {
+    note(was?.deviceId, id);
+    note(now?.deviceId, id);
+    for (const peer of usersOf(state, 'port.peerId', id)) note(state.ports.get(peer)?.deviceId, peer);
+  }
+  const nodes = [...dirty].map(([id, changed]) => {
     const object = state.objects.bridge.get(id);
     const was = before.bridges.get(id);
-    const now = object && bridgeNode(state, object, was, dhcp.has(id) ? dhcpNodes(state, id, was?.dhcp) : undefined);
+    const now =
+      object && bridgeNode(before, state, object, changed, dhcp.has(id) ? dhcpNodes(state, id, was?.dhcp) : undefined);
     if (was !== now) changes.push(...bridgeChanges(id, was, now));
     return [id, now] as const;
   });

@@ -4,7 +4,7 @@
 
 const SHARDS = 256;
 
-export class SharedMap<K extends string | number, V> implements ReadonlyMap<K, V> {
+export class SharedMap<K extends string | number | bigint, V> implements ReadonlyMap<K, V> {
   readonly size: number;
   readonly #shards: readonly ReadonlyMap<K, V>[];
 
@@ -13,7 +13,7 @@ export class SharedMap<K extends string | number, V> implements ReadonlyMap<K, V
     this.size = size;
   }
 
-  static empty<K extends string | number, V>(): SharedMap<K, V> {
+  static empty<K extends string | number | bigint, V>(): SharedMap<K, V> {
     const none: ReadonlyMap<K, V> = new Map();
     return new SharedMap<K, V>(new Array<ReadonlyMap<K, V>>(SHARDS).fill(none), 0);
   }
@@ -49,6 +49,16 @@ export class SharedMap<K extends string | number, V> implements ReadonlyMap<K, V
     return new SharedMap(shards, size);
   }
 
+  /** Keys whose values are not identical in the two. Parts that the maps share are not visited. */
+  *differences(other: SharedMap<K, V>): Iterable<K> {
+    for (let at = 0; at < SHARDS; at++) {
+      const [mine, theirs] = [this.#shards[at]!, other.#shards[at]!];
+      if (mine === theirs) continue;
+      for (const [key, value] of mine) if (theirs.get(key) !== value) yield key;
+      for (const key of theirs.keys()) if (!mine.has(key)) yield key;
+    }
+  }
+
   /** In no particular order. */
   *entries(): MapIterator<[K, V]> {
     for (const shard of this.#shards) yield* shard;
@@ -75,8 +85,9 @@ export class SharedMap<K extends string | number, V> implements ReadonlyMap<K, V
 }
 
 /** Ids are UUIDs: their last two hexadecimal digits are spread evenly, whether drawn or counted up. */
-function shardOf(key: string | number): number {
+function shardOf(key: string | number | bigint): number {
   if (typeof key === 'number') return key & 255;
+  if (typeof key === 'bigint') return Number(BigInt.asUintN(8, key));
   return ((hexDigit(key.charCodeAt(key.length - 2)) << 4) | hexDigit(key.charCodeAt(key.length - 1))) & 255;
 }
 
