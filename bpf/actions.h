@@ -60,28 +60,15 @@ __noinline int exception(struct __sk_buff *skb, __u32 cause, __u32 detail)
 	return up(skb);
 }
 
-__noinline int check_length(struct __sk_buff *skb, __u32 mtu)
+/* Whether the TTL or hop limit, if there is one, is large enough. */
+static __always_inline bool decrement_ttl(struct context *c, __u32 by)
 {
-	struct context *c = context_of();
-
-	if (!c)
-		return TC_ACT_SHOT;
-	return l3_bytes(skb, c) <= mtu ? GO_ON : STOP;
-}
-
-__noinline int decrement_ttl(struct __sk_buff *skb, __u32 by)
-{
-	struct context *c = context_of();
-
-	if (!c)
-		return TC_ACT_SHOT;
 	if (c->key.ether_type != bpf_htons(ETH_P_IP) && c->key.ether_type != bpf_htons(ETH_P_IPV6))
-		return GO_ON;
-	if (c->hop_limit > c->ttl_by + by) {
-		c->ttl_by += by;
-		return GO_ON;
-	}
-	return STOP;
+		return true;
+	if (c->hop_limit <= c->ttl_by + by)
+		return false;
+	c->ttl_by += by;
+	return true;
 }
 
 /* A tag beside the packet moves into it when another one is pushed, and back. */
@@ -164,11 +151,11 @@ __noinline int run_actions(struct __sk_buff *skb)
 			case STEP_END:
 				return finish(skb);
 			case STEP_CHECK_LENGTH:
-				if (check_length(skb, number) == STOP)
+				if (l3_bytes(skb, c) > number)
 					return exception(skb, UP_TOO_LONG, number);
 				break;
 			case STEP_DECREMENT_TTL:
-				if (decrement_ttl(skb, number) == STOP)
+				if (!decrement_ttl(c, number))
 					return exception(skb, UP_TTL, 0);
 				break;
 			case STEP_COUNT:

@@ -19,8 +19,6 @@
 #define GO_ON 1000
 /* The action set is not the one that the flow meant. */
 #define STALE 1001
-/* A check did not hold. */
-#define STOP 1002
 
 struct context {
 	struct flow_key key; /* first: looked at in words of eight bytes */
