@@ -65,10 +65,12 @@ export class Deployment {
     return found;
   }
 
-  /** Starts the agent of a host again; the one before must have ended. */
-  async restartAgent(name: string): Promise<void> {
-    const hypervisor = this.hypervisor(name);
-    hypervisor.agent = await startAgent(hypervisor.host);
+  /** Starts the agents of these hosts again; the ones before must have ended. Comes back when all are alive. */
+  async restartAgents(names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      const hypervisor = this.hypervisor(name);
+      hypervisor.agent = await startAgent(hypervisor.host);
+    }
     await this.waitAlive();
   }
 
@@ -78,13 +80,17 @@ export class Deployment {
     await this.waitAlive();
   }
 
-  /** Waits until the server counts every host as alive. An agent that ends is an error at once. */
+  /**
+   * Waits until every agent is connected and forwards by some revision; `alive` alone outlives a killed agent for as
+   * long as its lease. An agent that ends is an error at once.
+   */
   async waitAlive(): Promise<void> {
     for (const [name, { id, agent }] of this.hypervisors) {
       await waitFor(
         async () => {
           if (!agent.running) return 'ended' as const;
-          return (await this.client.get('host', id)).status?.alive;
+          const { status } = await this.client.get('host', id);
+          return status?.alive && status.revision !== undefined;
         },
         { what: `the agent of ${name} to be alive`, deadlineMs: 20_000 },
       ).then((state) => {

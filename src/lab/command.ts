@@ -34,7 +34,8 @@ export function attempt(argv: readonly string[], options: RunOptions = {}): Prom
     let stderr = '';
     const timer = setTimeout(() => {
       child.kill('SIGKILL');
-      reject(new CommandFailed(`"${argv.join(' ')}" did not end within ${deadlineMs} ms\n${stdout}${stderr}`.trim()));
+      const said = `${stdout}${stderr}`.trim().split('\n').slice(-5).join('\n');
+      reject(new CommandFailed(`"${argv.join(' ')}" did not end within ${deadlineMs} ms; it said last:\n${said}`));
     }, deadlineMs);
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       stdout += text;

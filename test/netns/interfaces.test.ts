@@ -101,7 +101,11 @@ describeCloud('interfaces', (world) => {
     await before!.run(['ip', 'addr', 'flush', 'dev', GUEST_INTERFACE]);
     await before!.run(['ip', 'link', 'set', GUEST_INTERFACE, 'address', '02:00:00:00:77:01']);
     await wander(after);
-    // The first word from the new place is what tells; guests announce themselves when they move.
+    // Its first word from the new place tells the other host; what crosses on the way may still go to the old one.
+    await waitFor(async () => (await ping(after!, '192.168.7.1', { count: 1, waitMs: 200 })).received === 1, {
+      what: 'an answer at the second place',
+      deadlineMs: 3_000,
+    });
     assertWhole(await ping(after!, '192.168.7.1', { count: 5, intervalMs: 20 }), 'from the second place');
     assertWhole(await ping(asker!, '192.168.7.2', { count: 5, intervalMs: 20 }), 'to the second place');
   });
