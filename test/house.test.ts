@@ -91,6 +91,23 @@ describe('house', () => {
     none(runtime.filter((name) => !used.has(name)).map((name) => `nobody imports ${name}`));
   });
 
+  test('package-lock.json holds all that it speaks of, other platforms too: npm ci refuses it otherwise', () => {
+    type Locked = Readonly<
+      Record<'dependencies' | 'optionalDependencies', Readonly<Record<string, string>> | undefined>
+    >;
+    const locked = (JSON.parse(read('package-lock.json')) as { packages: Readonly<Record<string, Locked>> }).packages;
+    none(
+      Object.entries(locked).flatMap(([path, { dependencies, optionalDependencies }]) =>
+        Object.keys({ ...dependencies, ...optionalDependencies })
+          .filter(
+            (name) =>
+              locked[`${path}/node_modules/${name}`] === undefined && locked[`node_modules/${name}`] === undefined,
+          )
+          .map((name) => `${path || 'package.json'} wants ${name}, which package-lock.json does not hold`),
+      ),
+    );
+  });
+
   test('every Debian package that a folder lists has a reason and is named in the launcher', () => {
     const named = launcherPackages(read('aya'));
     const lists = files('{src,test}/**/packages.txt').map(({ path, text }) => ({
