@@ -53,6 +53,7 @@ struct context {
 	struct flow_key masked __attribute__((aligned(8)));
 	struct fragment_key fragment;
 	struct step step;
+	struct output_record record;
 	__u8 bytes[128] __attribute__((aligned(8))); /* headers being read or built */
 };
 

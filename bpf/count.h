@@ -50,23 +50,26 @@ static __always_inline __u32 copy_frame(struct __sk_buff *skb, __u8 *to, const _
 	return bpf_skb_load_bytes(skb, 12, to + 12, rest) ? 0 : rest + 12;
 }
 
-static __always_inline int record_now(struct __sk_buff *skb, __u32 kind, __u32 number, __u32 host)
+static __always_inline int record_now(struct __sk_buff *skb, struct context *c, __u32 kind, __u32 number, __u32 host)
 {
 	struct record_buffer *buffer = bpf_ringbuf_reserve(&records, sizeof(*buffer), 0);
 
 	if (!buffer)
 		return TC_ACT_SHOT;
-	buffer->record.kind = kind;
-	buffer->record.number = number;
-	buffer->record.host = host;
-	buffer->record.captured = copy_frame(skb, buffer->frame, sizeof(buffer->frame));
+	c->record.kind = kind;
+	c->record.number = number;
+	c->record.host = host;
+	c->record.captured = copy_frame(skb, buffer->frame, sizeof(buffer->frame));
+	buffer->record = c->record;
 	bpf_ringbuf_submit(buffer, 0);
 	return TC_ACT_SHOT;
 }
 
 __noinline int record(struct __sk_buff *skb, __u32 kind, __u32 number, __u32 host)
 {
-	return record_now(skb, kind, number, host);
+	struct context *c = context_of();
+
+	return c ? record_now(skb, c, kind, number, host) : TC_ACT_SHOT;
 }
 
 /* Ends a packet, or in the middle of several outputs one of them. */
@@ -79,7 +82,7 @@ __noinline int drop(struct __sk_buff *skb, __u32 reason)
 		return TC_ACT_SHOT;
 	count(COUNTER_DROP, reason, c->key.port, skb->len);
 	if (s->record_output)
-		record_now(skb, RECORD_DROP, reason, 0);
+		record_now(skb, c, RECORD_DROP, reason, 0);
 	return TC_ACT_SHOT;
 }
 

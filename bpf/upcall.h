@@ -83,7 +83,7 @@ struct medium_record {
 	__u8 frame[MEDIUM_BYTES - sizeof(struct miss_record)];
 };
 
-static __always_inline void fill_record(struct __sk_buff *skb, struct context *c, struct settings *s,
+static __noinline void fill_record(struct __sk_buff *skb, struct context *c, struct settings *s,
 					struct miss_record *record, __u32 frame_bytes)
 {
 	record->time_ns = bpf_ktime_get_ns() + s->clock_offset_ns;
