@@ -15,7 +15,9 @@ const id = (letter: string, number: number): string =>
   `0000000${number}-0000-4000-8000-${letter.charCodeAt(0).toString(16).padStart(12, '0')}`;
 
 const all = (topology: Topology): Resource[] =>
-  KIND_NAMES.flatMap((kind) => [...topology.objects(kind).values()].map((value) => ({ kind, value }) as Resource));
+  KIND_NAMES.flatMap((kind) => [...topology.objects(kind).values()].map((value) => ({ kind, value }) as Resource)).sort(
+    (a, b) => (a.value.id < b.value.id ? -1 : 1),
+  );
 
 /** Everything at once into nothing: whatever the order of writes was, the outcome stands on its own. */
 function problemsOf(topology: Topology): readonly string[] {
