@@ -106,7 +106,10 @@ export class TestRun {
     this.#map('settings').set(u32Bytes(0), this.#settings);
   }
 
-  /** A frame (tags in line, at least 14 bytes) from the guest of a port. */
+  /**
+   * A frame from the guest of a port, tags in line. SysError EINVAL for what the kernel takes in no test-run: less than
+   * 15 or more than 3500 bytes, and (newer kernels) an untagged IP frame without a whole IP header.
+   */
   run(port: number, frame: Uint8Array): RunResult {
     return this.#run(frame, [NUMBERS.TEST_GUEST, port]);
   }
