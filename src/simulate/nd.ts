@@ -42,7 +42,10 @@ const PREFIX_PREFERRED_SECONDS = 604_800;
 /** RFC 8106 §5.1: three times the interval between advertisements. */
 const DNS_LIFETIME_INTERVALS = 3;
 
-/** What the owner of `mac` answers to the ARP request or neighbour solicitation with this key. */
+/**
+ * What the owner of `mac` answers to the ARP request or neighbour solicitation with this key; to the asker's MAC even
+ * where detection of a duplicate has it sent to all nodes, since the data path sends it to the asker only.
+ */
 export function neighbourReply(key: FlowKey, mac: Mac, router: boolean): Uint8Array {
   const asker = getMac(key, FIELD.ethernetSource.at);
   if (etherTypeOf(key) === ETHER_TYPE.arp) {

@@ -1,6 +1,6 @@
 // How questions are spelled: by walks as tags, by changes as touches. One place, so that they cannot differ.
 
-import type { Ip, Mac } from '../packet/address.ts';
+import { formatIp, formatMac, type Ip, type Ip4, type Ip6, type Mac } from '../packet/address.ts';
 import type { Id } from '../topology/resource.ts';
 
 export const QUESTION = {
@@ -23,3 +23,13 @@ export const QUESTION = {
   /** Who has an address: on a bridge by configuration, at a router port as learned. */
   neighbour: (bridgeOrPortId: Id, ip: Ip) => `neighbour/${bridgeOrPortId}/${ip}`,
 } as const;
+
+/** For people: numbers in a question as the addresses that they are. */
+export function formatQuestion(question: string): string {
+  const [kind, id, ...rest] = question.split('/');
+  const last = rest.at(-1);
+  if (last === undefined) return question;
+  if (kind === 'mac') return [kind, id, ...rest.slice(0, -1), formatMac(Number(last) as Mac)].join('/');
+  const number = BigInt(last);
+  return `${kind}/${id}/${formatIp(number > 0xffffffffn ? (number as Ip6) : (Number(number) as Ip4))}`;
+}

@@ -52,7 +52,7 @@ export function enterRouter(walk: Walk, router: RouterNode, port: PortNode): Nex
         walk,
         router,
         port,
-        ICMP_ERROR.fragmentationNeeded,
+        { ...ICMP_ERROR.fragmentationNeeded, mtuBytes: port.mtuBytes },
         DROP.fragmentRejected,
         `${at} in: ${verdict.why}`,
       );

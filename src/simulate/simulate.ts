@@ -71,6 +71,8 @@ class Journey {
   mtuBytes: number | undefined;
   #emitted: Header;
   #hops = 0;
+  /** Bridges that a flood is going through: a frame that comes back to one would go round for ever. */
+  readonly #flooding = new Set<Id>();
 
   constructor(walk: Walk) {
     this.walk = walk;
@@ -134,7 +136,9 @@ class Journey {
     if (port.deviceKind === 'bridge') {
       const bridge = walk.bridge(port.deviceId);
       if (bridge === undefined) this.stop(needsDevice(port.deviceId));
-      else {
+      else if (this.#flooding.has(bridge.id)) {
+        this.stop(drop(DROP.hopLimit, `bridge ${named(bridge)} gets its own flood back: the topology loops`));
+      } else {
         const reject = this.#rejectAtBridge({ kind: 'bridge', bridge });
         const stop = enterPort(walk, port, this.#rejectAtBridge({ kind: 'leave', port }));
         this.#follow(stop ?? enterBridge(walk, bridge, port, reject));
@@ -159,11 +163,13 @@ class Journey {
       this.stop(drop(DROP.noDelivery, `nobody else is on bridge ${named(flood.bridge)}`));
     const header = walk.view.header;
     const passed = walk.traversed.length;
+    this.#flooding.add(flood.bridge.id);
     for (const port of flood.ports) {
       this.#leave(port);
       walk.view.header = header;
       walk.traversed.length = passed;
     }
+    this.#flooding.delete(flood.bridge.id);
   }
 
   #leave(port: PortNode): void {

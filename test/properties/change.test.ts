@@ -11,7 +11,7 @@ import type { Touch } from '../../src/flow/tags.ts';
 import type { Result } from '../../src/simulate/result.ts';
 import { simulate } from '../../src/simulate/simulate.ts';
 import { touchedBy, touchedByLesson } from '../../src/simulate/touch.ts';
-import { applyEdit, Cloud, type Edit, edit, keyOf, type Packet, packet } from './cloud.ts';
+import { applyEdit, Cloud, type Edit, edit, edits, keyOf, type Packet, packet } from './cloud.ts';
 
 const NO_FRAME = new Uint8Array(0);
 const runs = Number(process.env.PROPERTY_RUNS ?? 250);
@@ -87,7 +87,7 @@ test('flows that were not touched stay right', () => {
   let kept = 0;
   fc.assert(
     fc.property(
-      fc.array(edit, { maxLength: 15 }),
+      edits(10),
       fc.array(fc.oneof({ weight: 3, arbitrary: packet }, { weight: 2, arbitrary: edit }), {
         minLength: 20,
         maxLength: 60,

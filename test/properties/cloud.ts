@@ -402,6 +402,28 @@ export const edit: fc.Arbitrary<Edit> = fc.oneof(
   },
 );
 
+/** A chain is hung up somewhere: without that, rules would rarely be met. */
+const attachment: fc.Arbitrary<Edit> = fc
+  .record({
+    name: pick([...BRIDGES, ...ROUTERS, ...ALL_PORTS]),
+    way: pick(['inboundChainId', 'outboundChainId']),
+    chain: pick(CHAINS),
+  })
+  .map(({ name, way, chain }) => {
+    const of = /^b\d$/.test(name) ? 'bridge' : /^r\d$/.test(name) ? 'router' : 'port';
+    return { kind: 'set', of, name, fields: { [way]: chain } };
+  });
+
+/** What a cloud is like before the packets come: rules, hung up in several places, and some edits. */
+export const edits = (most: number): fc.Arbitrary<Edit[]> =>
+  fc
+    .tuple(
+      fc.array(rule, { minLength: 3, maxLength: 9 }),
+      fc.array(attachment, { minLength: 2, maxLength: 8 }),
+      fc.array(edit, { maxLength: most }),
+    )
+    .map((parts) => parts.flat());
+
 const guestIndex = fc.tuple(pick([0, 1, 2]), pick([1, 2, 3, 4, 5]));
 
 /** A frame, with the guest that sends it; mostly what a guest there would send. */

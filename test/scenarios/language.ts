@@ -5,6 +5,7 @@
 //   port create p1 --device br0 --bind h1         schema in kebab-case, references without -id and by name
 //   port peer a b                                 a virtual wire
 //   rule create r1 --chain c1 --position 10 --drop --protocol 17 --destination-ports 53-60 --not protocol
+//   include two-bridges                           the commands of setup/two-bridges
 //   send p1 eth(…) ip(…) …                        a guest sends (packets in words: src/packet/words.ts)
 //   class p1 eth(…) ip(…) …                       the class it is in: match, actions, tags
 //   trace p1 eth(…) ip(…) …                       the explanation, step by step

@@ -1,5 +1,7 @@
 // Plays a scenario on one engine: commands in, lines out.
 
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Mac, parseIp, parseMac } from '../../src/packet/address.ts';
 import { formatPacket } from '../../src/packet/packet.ts';
 import { parseWords } from '../../src/packet/words.ts';
@@ -59,6 +61,11 @@ async function run(
 ): Promise<void> {
   const [verb, noun, ...rest] = command.trim().split(/\s+/) as [string, string, ...string[]];
   switch (verb) {
+    case 'include': {
+      const setup = readFileSync(join(import.meta.dirname, 'setup', noun), 'utf8').split('\n');
+      for (const row of setup) if (row !== '' && !row.startsWith('#')) await run(row, model, engine, lines, deliveries);
+      return;
+    }
     case 'send': {
       const sent = await engine.send(noun, frameOf(rest.join(' ')));
       const got = deliveryLines(sent);

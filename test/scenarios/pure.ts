@@ -3,11 +3,13 @@
 
 import { applyActions } from '../../src/flow/apply.ts';
 
+import { FIELD, type FlowKey, FRAGMENT, portOf } from '../../src/flow/fields.ts';
 import { formatActions, formatMatch, formatTags } from '../../src/flow/format.ts';
 import { keyOfFrame } from '../../src/flow/key.ts';
-import { dropWords } from '../../src/flow/reasons.ts';
+import { DROP, dropWords } from '../../src/flow/reasons.ts';
 import { formatIp } from '../../src/packet/address.ts';
-import { QUESTION } from '../../src/simulate/question.ts';
+import { parsePacket } from '../../src/packet/packet.ts';
+import { formatQuestion, QUESTION } from '../../src/simulate/question.ts';
 import type { Arrival, Born, Need, Recorder, Result, Step } from '../../src/simulate/result.ts';
 import { simulate, solicit } from '../../src/simulate/simulate.ts';
 import { LearnedMaps, type Model } from '../model.ts';
@@ -23,6 +25,7 @@ export class PureEngine implements Engine {
   readonly name = 'pure';
   readonly learned = new LearnedMaps();
   readonly #model: Model;
+  readonly #fragments = new Map<string, Uint8Array>();
   #parked: Parked[] = [];
 
   constructor(model: Model) {
@@ -55,7 +58,11 @@ export class PureEngine implements Engine {
     const arrival = this.arrival(port, frame);
     if ('drop' in arrival) return [`drop: ${dropWords(arrival.drop)}`];
     const result = simulate(arrival, this.#model.topology, this.learned);
-    return [formatMatch(arrival.key, result.mask), formatActions(result.actions), ...formatTags(result.tags)];
+    return [
+      formatMatch(arrival.key, result.mask),
+      formatActions(result.actions),
+      ...formatTags(result.tags.map((tag) => ({ ...tag, question: formatQuestion(tag.question) }))),
+    ];
   }
 
   trace(port: string, frame: Uint8Array): string[] {
@@ -66,17 +73,35 @@ export class PureEngine implements Engine {
     const arrival = this.arrival(port, frame);
     if ('drop' in arrival) return [`drop: ${dropWords(arrival.drop)}`];
     const result = simulate(arrival, this.#model.topology, this.learned, recorder);
-    return [...lines, `${result.verdict}: ${result.why}`];
+    const verdict = `${result.verdict}: ${result.why}`;
+    return lines.at(-1) === verdict ? lines : [...lines, verdict];
   }
 
   arrival(port: string, frame: Uint8Array, flood = 0): Arrival | { drop: number } {
     const parsed = keyOfFrame(frame, this.#model.number(port), flood);
     if (parsed.drop !== undefined) return { drop: parsed.drop };
+    if (!this.#fillPorts(parsed.key, frame)) return { drop: DROP.laterFragmentFirst };
     return { key: parsed.key, frame, lengthBytes: frame.length - 14 };
+  }
+
+  /** What the data path's table of fragments does: later fragments get the ports of their first. */
+  #fillPorts(key: FlowKey, frame: Uint8Array): boolean {
+    const fragment = key[FIELD.fragment.at];
+    if (fragment === FRAGMENT.none) return true;
+    const packet = parsePacket(frame);
+    const datagram = `${portOf(key)} ${packet?.fragment?.id} ${key.subarray(FIELD.source.at, FIELD.sourcePort.at).join()}`;
+    if (fragment === FRAGMENT.first) {
+      this.#fragments.set(datagram, key.slice(FIELD.sourcePort.at, FIELD.sourcePort.at + 4));
+      return true;
+    }
+    const ports = this.#fragments.get(datagram);
+    if (ports !== undefined) key.set(ports, FIELD.sourcePort.at);
+    return ports !== undefined;
   }
 
   #carryOut(port: string, arrival: Arrival, result: Result): Delivery[] {
     this.#learn(result);
+    const born: Born[] = [...result.born];
     const sent: Born[] = [];
     const deliveries: Delivery[] = [];
     if (result.cacheable) {
@@ -87,13 +112,17 @@ export class PureEngine implements Engine {
       }
     }
     for (const need of result.needs) {
-      if (need.kind === 'neighbour') sent.push(...solicit(need, this.#model.topology, this.learned));
+      if (need.kind === 'neighbour') born.push(...solicit(need, this.#model.topology, this.learned));
     }
-    sent.push(...result.born);
-    return [...deliveries, ...sent.flatMap((each) => this.#deliver(each, port))];
+    // What the network itself sends came in nowhere: its floods spare no port.
+    return [
+      ...deliveries,
+      ...sent.flatMap((each) => this.#deliver(each, port)),
+      ...born.flatMap((each) => this.#deliver(each, undefined)),
+    ];
   }
 
-  #deliver(born: Born, from: string): Delivery[] {
+  #deliver(born: Born, from: string | undefined): Delivery[] {
     const bridge = this.#model.topology.bridgeByFlood(born.to);
     if (bridge === undefined) return [{ port: this.#model.nameOf(born.to), frame: born.frame }];
     const deliveries: Delivery[] = [];
