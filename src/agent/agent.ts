@@ -131,7 +131,7 @@ class RunningAgent implements Agent {
       world: this.#replica,
       inject: (packets) => datapath.inject(packets),
       giveUp: (portId, ip, at) => this.#replica.giveUp(portId, ip, at),
-      subscribe: (deviceIds) => this.#subscribe(deviceIds),
+      subscribe: (deviceId) => this.#subscribe([deviceId]),
     });
     this.#services = new Services({
       hostId,

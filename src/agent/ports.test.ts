@@ -40,9 +40,13 @@ interface Around {
   /** `host/port` pairs that are up. */
   up?: [string, number][];
   hosts?: number[];
+  refused?: string;
 }
 
-function surroundings(topology: Topology, { interfaces = [], up = [], hosts = [2, 3] }: Around = {}): Surroundings {
+function surroundings(
+  topology: Topology,
+  { interfaces = [], up = [], hosts = [2, 3], refused }: Around = {},
+): Surroundings {
   return {
     hostId: ME,
     topology,
@@ -50,6 +54,7 @@ function surroundings(topology: Topology, { interfaces = [], up = [], hosts = [2
     underlay: new Map(hosts.map((n) => [sampleId('host', n), underlayTo(n)])),
     indexOf: (hostId) => [ME, PEER, THIRD].indexOf(hostId),
     isUp: (hostId, portId) => up.some(([host, n]) => host === hostId && sampleId('port', n) === portId),
+    refused: () => refused,
   };
 }
 
@@ -128,6 +133,17 @@ test('a port that moved away is unplugged and sent on to its new host', () => {
 test('a port that another host still has up is claimed and not plugged', () => {
   const around = surroundings(network(bound(5, ME, 'tap0')), { interfaces: [TAP0], up: [[PEER, 5]] });
   assert.deepEqual(states(around), ['still up on host host2']);
+  assert.equal(
+    way(around).some((line) => line.startsWith('plug')),
+    false,
+  );
+});
+
+test('a port that the server refused is not plugged, and said to be refused until the server says otherwise', () => {
+  const around = surroundings(network(bound(5, ME, 'tap0')), { interfaces: [TAP0], refused: 'host h2 still holds it' });
+  assert.deepEqual(desiredWiring(around).statuses, [
+    { kind: 'port', id: sampleId('port', 5), state: 'refused', why: 'host h2 still holds it' },
+  ]);
   assert.equal(
     way(around).some((line) => line.startsWith('plug')),
     false,

@@ -45,6 +45,8 @@ export interface Surroundings {
   readonly indexOf: (hostId: Id) => number;
   /** Whether that host says that the port is up there. */
   readonly isUp: (hostId: Id, portId: Id) => boolean;
+  /** Why the server refused this host the port; undefined: it did not. */
+  readonly refused: (portId: Id) => string | undefined;
 }
 
 export type Operation =
@@ -251,6 +253,8 @@ function localStatus(port: PortNode, around: Surroundings, taken: ReadonlyMap<st
   if (first !== undefined) {
     return { kind: 'port', id, state: 'refused', why: `interface ${interfaceName} carries port ${first.id} already` };
   }
+  const refused = around.refused(id);
+  if (refused !== undefined) return { kind: 'port', id, state: 'refused', why: refused };
   for (const host of around.topology.objects('host').values()) {
     if (host.id !== around.hostId && around.isUp(host.id, id)) {
       return { kind: 'port', id, state: 'claimed', why: `still up on host ${host.name}` };

@@ -295,6 +295,19 @@ test('a snapshot replaces everything, touches only what differs, and brings the 
   assertSound(host);
 });
 
+test('the server’s word about a port of this host holds until it is taken back', () => {
+  const host = hostWith(...NETWORK);
+  const word = (state: 'refused' | 'claimed'): HostedStatus => ({
+    hostId: HERE,
+    status: { kind: 'port', id: sampleId('port', 5), state, why: 'host h2 still holds it' },
+  });
+  assert.equal(host.replica.refused(sampleId('port', 5)), undefined);
+  host.hear(word('refused'));
+  assert.equal(host.replica.refused(sampleId('port', 5)), 'host h2 still holds it');
+  host.hear(word('claimed'));
+  assert.equal(host.replica.refused(sampleId('port', 5)), undefined);
+});
+
 test('half a snapshot is forgotten with the connection that broke in the middle of it', () => {
   const host = hostWith(...NETWORK);
   const part = { kind: 'snapshot' as const, status: [] };

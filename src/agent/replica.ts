@@ -80,7 +80,7 @@ export class Replica {
   readonly #parts: ReplicaParts;
   #topology: Topology = emptyTopology();
   #loaded = false;
-  /** Status of other hosts, by host, kind and id. */
+  /** Status of other hosts, and the server's word about ports of this one, by host, kind and id. */
   readonly #remote = new Map<string, HostedStatus>();
   readonly #snapshotParts: SnapshotFrame[] = [];
   readonly #changeParts: ChangeFrame[] = [];
@@ -117,6 +117,12 @@ export class Replica {
   isUp(hostId: Id, portId: Id): boolean {
     const known = this.#remote.get(`${hostId}/port/${portId}`)?.status;
     return known?.kind === 'port' && known.state === 'up';
+  }
+
+  /** Why the server refused this host a port: another host still holds it. Undefined: it did not, or not any more. */
+  refused(portId: Id): string | undefined {
+    const word = this.#remote.get(`${this.#parts.hostId}/port/${portId}`)?.status;
+    return word?.kind === 'port' && word.state === 'refused' ? (word.why ?? 'the server refused it') : undefined;
   }
 
   /** A frame of the server. It is on disk before it is applied. */

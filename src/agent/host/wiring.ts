@@ -85,6 +85,7 @@ export class HostWiring {
       underlay: this.#underlay(),
       indexOf: (id) => this.#indexOf(id),
       isUp: (id, portId) => replica.isUp(id, portId),
+      refused: (portId) => replica.refused(portId),
     });
   }
 

@@ -27,8 +27,8 @@ export interface AskerOptions {
   readonly inject: (packets: readonly Injection[]) => void;
   /** Nobody answered. */
   readonly giveUp: (portId: Id, ip: Ip, now: number) => void;
-  /** All devices that walks asked for, in the order in which they did. */
-  readonly subscribe: (deviceIds: readonly Id[]) => void;
+  /** A walk asked for a device for the first time. */
+  readonly subscribe: (deviceId: Id) => void;
 }
 
 export class Asker {
@@ -91,7 +91,7 @@ export class Asker {
     const known = this.#devices.get(deviceId);
     if (known === undefined) {
       this.#devices.set(deviceId, false);
-      this.#options.subscribe(this.deviceIds);
+      this.#options.subscribe(deviceId);
     }
     return known !== true;
   }

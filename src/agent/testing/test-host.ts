@@ -28,7 +28,7 @@ export class TestHost {
   now = 1000;
   /** What was simulated, class by class. */
   readonly simulated: Arrival[] = [];
-  readonly subscribed: string[][] = [];
+  readonly subscribed: string[] = [];
   readonly done: number[] = [];
   readonly journal: JournalRecord[] = [];
   readonly datapath: FakeDatapath;
@@ -74,7 +74,7 @@ export class TestHost {
       world: this.replica,
       inject: (packets) => datapath.inject(packets),
       giveUp: (portId, ip, at) => this.replica.giveUp(portId, ip, at),
-      subscribe: (deviceIds) => this.subscribed.push([...deviceIds]),
+      subscribe: (deviceId) => this.subscribed.push(deviceId),
     });
     const { replica, asker, parking } = this;
     const shared = { datapath, flows, replica, asker, simulate: this.simulate, now };
