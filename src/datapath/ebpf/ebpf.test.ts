@@ -144,7 +144,7 @@ for (const options of [{}, { attachment: 'filter', transmit: 'device' }] as cons
           },
         }),
         guests: GUESTS,
-        taps: new Set(),
+        taps: new Set(['g2']),
         peers: [peer(PEERS[0]), peer(PEERS[1])],
         stranger: STRANGER,
         guestSends: (name, frame) => world.guests.get(name)!.send(frame),

@@ -1,0 +1,296 @@
+// Two hosts, each with a guest, joined by an underlay; flows are installed by hand. Real programs send.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { Action } from '../../flow/actions.ts';
+import {
+  ETHER_TYPE,
+  FIELD,
+  type FieldName,
+  type FlowKey,
+  markField,
+  maskedKey,
+  newKey,
+  PROTOCOL,
+  setMac,
+  setU16,
+  setU32,
+} from '../../flow/fields.ts';
+import { UP } from '../../flow/reasons.ts';
+import { MAC_BROADCAST, parseIp, parseMac } from '../../packet/address.ts';
+import type { FlowEntry } from '../datapath.ts';
+import { type EbpfDatapath, type EbpfOptions, openEbpfDatapath } from './ebpf.ts';
+import { type Namespace, Testbed, whyNoKernelTests, wire } from './testbed.ts';
+
+const PORT = 6677;
+const FLOOD = 41;
+/** The two ports of the guests are 101 and 102: one is this less the other. */
+const OTHER = 203;
+const GUEST_MACS = ['02:00:00:00:00:01', '02:00:00:00:00:02'] as const;
+const UNDERLAYS = {
+  ip4: { addresses: ['10.99.0.1', '10.99.0.2'], bits: 24 },
+  ip6: { addresses: ['fd99::1', 'fd99::2'], bits: 64 },
+} as const;
+type Underlay = keyof typeof UNDERLAYS;
+
+interface Side {
+  readonly host: Namespace;
+  readonly guest: Namespace;
+  readonly pins: string;
+  readonly options: EbpfOptions;
+  /** 1 or 2; the port of its guest is 100 more. */
+  readonly number: number;
+  datapath: EbpfDatapath;
+}
+
+function flow(set: Partial<Record<FieldName, number>>, actions: readonly Action[]): FlowEntry {
+  const [key, mask] = [newKey(), newKey()];
+  for (const [name, value] of Object.entries(set) as [FieldName, number][]) {
+    const { at, bytes } = FIELD[name];
+    markField(mask, FIELD[name]);
+    if (bytes === 6) setMac(key, at, value as never);
+    else if (bytes === 2) setU16(key, at, value);
+    else if (bytes === 1) key[at] = value;
+    else setU32(key, at, value);
+  }
+  return { key, mask, actions };
+}
+
+/** Unicast to the other guest; its neighbour questions are answered by the data path. */
+function flowsOf(side: Side): FlowEntry[] {
+  const port = 100 + side.number;
+  const mac = parseMac(GUEST_MACS[2 - side.number]!)!;
+  const answer: Action[] = [{ kind: 'answerNeighbour', mac, router: false }];
+  return [
+    flow({ port, ethernetDestination: mac }, [{ kind: 'output', port: OTHER - port }]),
+    flow({ port, etherType: ETHER_TYPE.arp, protocol: 1, sourcePort: 0 }, answer),
+    flow({ port, etherType: ETHER_TYPE.ip6, protocol: PROTOCOL.icmp6, sourcePort: 135 }, answer),
+  ];
+}
+
+function place(side: Side, underlay: Underlay): void {
+  const { addresses } = UNDERLAYS[underlay];
+  const [own, other] = [100 + side.number, OTHER - 100 - side.number];
+  side.host.enter(() => {
+    side.datapath.setHost(3 - side.number, {
+      local: parseIp(addresses[side.number - 1]!)!,
+      remote: parseIp(addresses[2 - side.number]!)!,
+      interfaceName: 'ul',
+      mtuBytes: 1600,
+    });
+    side.datapath.plug(own, 'vm', { tap: false });
+    side.datapath.setDelivery(own, { kind: 'local', interfaceName: 'vm' });
+    side.datapath.setDelivery(other, { kind: 'remote', host: 3 - side.number });
+  });
+}
+
+function build(bed: Testbed, underlay: Underlay, transmit: 'hand' | 'device'): [Side, Side] {
+  const hosts = [bed.namespace('h1'), bed.namespace('h2')] as const;
+  const { addresses, bits } = UNDERLAYS[underlay];
+  wire(hosts[0], 'ul', hosts[1], 'ul', 1600);
+  const side = (number: 1 | 2): Side => {
+    const host = hosts[number - 1]!;
+    const guest = bed.namespace(`v${number}`);
+    host.ip('addr', 'add', `${addresses[number - 1]}/${bits}`, 'dev', 'ul', ...(bits === 64 ? ['nodad'] : []));
+    wire(host, 'vm', guest, 'eth0', 1500);
+    guest.ip('link', 'set', 'eth0', 'address', GUEST_MACS[number - 1]!);
+    guest.ip('addr', 'add', `10.0.0.${number}/24`, 'dev', 'eth0');
+    guest.ip('addr', 'add', `fd00::${number}/64`, 'dev', 'eth0', 'nodad');
+    const pins = bed.pinDirectory();
+    const options = { pinDirectory: pins, underlayInterfaces: ['ul'], tunnelUdpPort: PORT, transmit };
+    const one = { host, guest, pins, options, number, datapath: host.enter(() => openEbpfDatapath(options)) };
+    bed.onClose(() => one.datapath.close());
+    place(one, underlay);
+    return one;
+  };
+  return [side(1), side(2)];
+}
+
+async function pings(from: Side, to: string, ...words: string[]): Promise<void> {
+  const { code, output } = await from.guest.start('ping', '-n', '-W', '2', ...words, to);
+  assert.equal(code, 0, output);
+  assert.match(output, / 0% packet loss/);
+}
+
+/** Sends that many bytes over TCP from one guest to the other; resolves when all have come. */
+async function transfers(from: Side, to: Side, address: string, bytes: number): Promise<void> {
+  const server = `require('net').createServer((s) => { let n = 0; s.on('data', (d) => { n += d.length; });
+    s.on('end', () => { console.log(n); process.exit(0); }); }).listen(5001, '::', () => console.log('listening'));`;
+  const client = `const s = require('net').connect(5001, '${address}', () => s.end(Buffer.alloc(${bytes})));`;
+  const receiving = to.guest.start(process.execPath, '-e', server);
+  for (let tries = 0; tries < 200 && !to.guest.run('ss', '-ltnH').includes(':5001'); tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  const { code, output } = await from.guest.start('timeout', '20', process.execPath, '-e', client);
+  assert.equal(code, 0, output);
+  assert.equal((await receiving).output.trim().split('\n').at(-1), String(bytes));
+}
+
+async function within(bed: Testbed, body: () => Promise<void>): Promise<void> {
+  try {
+    await body();
+  } finally {
+    await bed.close();
+  }
+}
+
+/** What an agent does, at its smallest: every class that comes up gets the flow that `verdict` says, and goes on. */
+async function serve(side: Side, until: Promise<unknown>, verdict: (key: FlowKey) => FlowEntry | undefined) {
+  let done = false;
+  let served = 0;
+  const end = until.finally(() => {
+    done = true;
+  });
+  while (!done) {
+    await side.datapath.wait(50);
+    for (const { key, frame, cause, gsoBytes } of side.datapath.poll(64)) {
+      const entry = verdict(key);
+      if (entry === undefined || (cause !== UP.miss && cause !== UP.memberMiss)) continue;
+      side.datapath.install([entry]);
+      const sense = cause === UP.miss ? 'from' : 'member';
+      side.datapath.inject([{ sense, number: 100 + side.number, frame, gsoBytes }]);
+      served++;
+    }
+  }
+  await end;
+  return served;
+}
+
+const skip = whyNoKernelTests();
+
+describe('two hosts', { skip, concurrency: 1 }, () => {
+  for (const [underlay, transmit] of [
+    ['ip4', 'hand'],
+    ['ip4', 'device'],
+    ['ip6', 'hand'],
+  ] as const) {
+    test(`guests reach each other over an ${underlay} underlay, transmit by ${transmit}`, async () => {
+      const bed = new Testbed(`${underlay}${transmit}`);
+      await within(bed, async () => {
+        const [one, two] = build(bed, underlay, transmit);
+        for (const side of [one, two]) side.datapath.install(flowsOf(side));
+        for (const bytes of ['56', '1400', '4000']) {
+          await pings(one, '10.0.0.2', '-c', '2', '-i', '0.1', '-s', bytes);
+          await pings(two, 'fd00::1', '-c', '2', '-i', '0.1', '-s', bytes);
+        }
+        await transfers(one, two, '10.0.0.2', 20_000_000);
+        await transfers(two, one, 'fd00::1', 20_000_000);
+        // By hand nothing leaves through the VXLAN device on an IPv4 underlay, else everything does.
+        const [link] = JSON.parse(one.host.ip('-s', '-j', 'link', 'show', 'dev', 'aya-vx')) as [
+          { stats64: { tx: { packets: number } } },
+        ];
+        const { packets } = link.stats64.tx;
+        assert.equal(packets > 0, underlay === 'ip6' || transmit === 'device', `${packets} packets`);
+      });
+    });
+  }
+
+  test('what is flooded reaches the guest of the other host, which answers by itself', async () => {
+    const bed = new Testbed('flood');
+    await within(bed, async () => {
+      const [one, two] = build(bed, 'ip4', 'hand');
+      for (const side of [one, two]) {
+        const port = 100 + side.number;
+        side.datapath.setFlood(FLOOD, { members: [port], hosts: [3 - side.number] });
+        side.datapath.install([
+          flow({ port, flood: 0, ethernetDestination: parseMac(GUEST_MACS[2 - side.number]!)! }, [
+            { kind: 'output', port: OTHER - port },
+          ]),
+          flow({ port, flood: 0, ethernetDestination: MAC_BROADCAST }, [{ kind: 'flood', flood: FLOOD }]),
+          flow({ port, flood: FLOOD, ethernetDestination: MAC_BROADCAST }, [{ kind: 'output', port }]),
+        ]);
+      }
+      await pings(one, '10.0.0.2', '-c', '2', '-i', '0.1');
+      const flooded = two.datapath.flows().filter(({ key }) => key[FIELD.flood.at] === FLOOD);
+      assert.equal(flooded[0]!.packets, 1);
+    });
+  });
+
+  test('first packets that come up are sent on and accepted, TCP and UDP, both families', async () => {
+    const bed = new Testbed('first');
+    await within(bed, async () => {
+      const [one, two] = build(bed, 'ip4', 'hand');
+      const work = async () => {
+        await transfers(one, two, '10.0.0.2', 200_000);
+        await transfers(one, two, 'fd00::2', 200_000);
+        await pings(one, '10.0.0.2', '-c', '1', '-s', '4000');
+        await pings(one, 'fd00::2', '-c', '1', '-s', '4000');
+      };
+      const exact = (side: Side) => (key: FlowKey) => {
+        const answering = flowsOf(side).find(
+          ({ key: of, mask, actions }) =>
+            actions[0]?.kind === 'answerNeighbour' && Buffer.from(maskedKey(key, mask)).equals(of),
+        );
+        if (answering !== undefined) return answering;
+        const mac = parseMac(GUEST_MACS[2 - side.number]!)!;
+        const towards = newKey();
+        setMac(towards, FIELD.ethernetDestination.at, mac);
+        const { at, bytes } = FIELD.ethernetDestination;
+        if (!Buffer.from(key.subarray(at, at + bytes)).equals(towards.subarray(at, at + bytes))) return undefined;
+        const mask = newKey();
+        for (const name of [
+          'port',
+          'ethernetDestination',
+          'etherType',
+          'protocol',
+          'sourcePort',
+          'destinationPort',
+        ] as const)
+          markField(mask, FIELD[name]);
+        return {
+          key: maskedKey(key, mask),
+          mask,
+          actions: [{ kind: 'output' as const, port: OTHER - 100 - side.number }],
+        };
+      };
+      const working = work();
+      const served = await Promise.all([serve(one, working, exact(one)), serve(two, working, exact(two))]);
+      assert.ok(served[0] >= 4 && served[1] >= 4, `${served} first packets`);
+      for (const { guest } of [one, two]) {
+        const errors = /InCsumErrors\s+([0-9]+)/.exec(guest.run('nstat', '-asz', 'UdpInCsumErrors', 'TcpInCsumErrors'));
+        assert.equal(Number(errors?.[1] ?? 0), 0);
+      }
+    });
+  });
+
+  test('programs are replaced and agents killed without losing a packet', async () => {
+    const bed = new Testbed('restart');
+    await within(bed, async () => {
+      const [one, two] = build(bed, 'ip4', 'hand');
+      for (const side of [one, two]) side.datapath.install(flowsOf(side));
+      const before = one.datapath.flows().map(({ actions }) => actions);
+      const pinging = pings(one, '10.0.0.2', '-q', '-c', '1500', '-i', '0.002');
+      for (let generation = 0; generation < 5; generation++) {
+        for (const side of [one, two]) {
+          // The predecessor is still there when its successor takes over, or has been killed before.
+          const old = side.datapath;
+          side.datapath = side.host.enter(() => openEbpfDatapath(side.options));
+          old.close();
+        }
+        await killedAgent(one);
+      }
+      await pinging;
+      assert.deepEqual(new Set(one.datapath.flows().map(({ actions }) => actions)), new Set(before));
+      assert.deepEqual(
+        one.host.enter(() => one.datapath.plugged()),
+        [{ port: 101, interfaceName: 'vm' }],
+      );
+    });
+  });
+});
+
+/** Another process opens the same data path and is killed as soon as it has. */
+async function killedAgent(side: Side): Promise<void> {
+  const module = fileURLToPath(new URL('./ebpf.ts', import.meta.url));
+  const script = `const { openEbpfDatapath } = await import(${JSON.stringify(module)});
+    openEbpfDatapath(${JSON.stringify(side.options)}).flows();
+    console.log('open'); setInterval(() => undefined, 1000);`;
+  const child = spawn('nsenter', [`--net=${side.host.file}`, process.execPath, '--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await new Promise((resolve) => child.stdout.once('data', resolve));
+  child.kill('SIGKILL');
+  await new Promise((resolve) => child.once('close', resolve));
+}
