@@ -41,10 +41,9 @@ export async function runDemo({ once, print }: DemoOptions): Promise<number> {
     lab = await Lab.create(LAB_NAME);
     await checkMachine(LAB_NAME, DEMO_PORT);
     started = true;
-    failed = await interrupt.or(story(lab, { note, print, start }));
+    failed = await interrupt.or(story(lab, { once, note, print, start }));
     code = failed === undefined ? 0 : 1;
     if (!once) {
-      print('The cloud stays up until Ctrl-C.');
       await interrupt.or(new Promise<never>(() => {}));
     }
   } catch (error) {
@@ -60,13 +59,14 @@ export async function runDemo({ once, print }: DemoOptions): Promise<number> {
 }
 
 interface Telling {
+  readonly once: boolean;
   readonly note: (text: string) => void;
   readonly print: (line: string) => void;
   readonly start: number;
 }
 
 /** Gives the name of the step that failed. */
-async function story(lab: Lab, { note, print, start }: Telling): Promise<string | undefined> {
+async function story(lab: Lab, { once, note, print, start }: Telling): Promise<string | undefined> {
   note(`${CLOUD.hosts.length} hosts on an IP underlay, a server, an agent on each host`);
   const deployment = await Deployment.start(lab, CLOUD.hosts, DEMO_PORT);
   note(
@@ -78,6 +78,8 @@ async function story(lab: Lab, { note, print, start }: Telling): Promise<string 
   const done: Done[] = [];
   for (const step of STEPS) {
     const outcome = await outcomeOf(step, world);
+    // What fails because everything is being taken down is no outcome.
+    lab.assertOpen();
     done.push({ step, outcome });
     print(formatStep(performance.now() - start, done.at(-1)!));
   }
@@ -87,7 +89,7 @@ async function story(lab: Lab, { note, print, start }: Telling): Promise<string 
   const failed = done.find(({ outcome }) => !outcome.ok)?.step.name;
   if (failed === undefined) print(`All ${done.length} steps were as expected.`);
   else print(`The demo failed at the step "${failed}".`);
-  for (const line of howToLookAround(deployment)) print(line);
+  if (!once) for (const line of howToLookAround(deployment)) print(line);
   return failed;
 }
 
@@ -99,12 +101,12 @@ async function outcomeOf(step: Step, world: World) {
   }
 }
 
-function howToLookAround({ access }: Deployment): string[] {
+function howToLookAround({ server, access }: Deployment): string[] {
+  const environment = `AYATORI_SERVER=${access.url} AYATORI_STATE_DIR=${server.directory}/state`;
   return [
-    '',
-    `A VM:        ip netns exec ${LAB_NAME}-red-web-1 ping 10.1.2.11`,
-    `The API:     ${access.url}, token in ${access.tokenPath}`,
-    `             certificate ${access.fingerprint}`,
+    `From a VM:    ip netns exec ${LAB_NAME}-red-web-1 ping 10.1.2.11`,
+    `Command line: ${environment} ./aya status`,
+    'The cloud stays up until Ctrl-C.',
   ];
 }
 

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { Client } from '../client/client.ts';
 import type { Host, Lab } from '../lab/lab.ts';
 import type { Process } from '../lab/process.ts';
-import { waitFor } from '../lab/wait.ts';
+import { NeverWill, waitFor } from '../lab/wait.ts';
 
 const PROGRAM = fileURLToPath(new URL('../main.ts', import.meta.url));
 const API_PORT = 7780;
@@ -30,7 +30,7 @@ export class Deployment {
   /** The living or last server. */
   serverProcess: Process;
   /** How to reach the server from the machine. */
-  readonly access: { readonly url: string; readonly fingerprint: string; readonly tokenPath: string };
+  readonly access: { readonly url: string; readonly fingerprint: string };
 
   private constructor(lab: Lab, server: Server, hypervisors: ReadonlyMap<string, Hypervisor>) {
     this.lab = lab;
@@ -88,14 +88,13 @@ export class Deployment {
     for (const [name, { id, agent }] of this.hypervisors) {
       await waitFor(
         async () => {
-          if (!agent.running) return 'ended' as const;
+          this.lab.assertOpen();
+          if (!agent.running) throw new NeverWill(`the agent of ${name} ended:\n${lastLines(agent.log())}`);
           const { status } = await this.client.get('host', id);
           return status?.alive && status.revision !== undefined;
         },
         { what: `the agent of ${name} to be alive`, deadlineMs: 20_000 },
-      ).then((state) => {
-        if (state === 'ended') throw new Error(`the agent of ${name} ended:\n${lastLines(agent.log())}`);
-      });
+      );
     }
   }
 
@@ -113,17 +112,20 @@ export class Deployment {
 
   /** Waits until these ports are delivered; throws with the reasons of those that are not. */
   async portsUp(ids: readonly string[], deadlineMs = 20_000): Promise<void> {
-    let down: string[] = [];
-    const look = async () => {
-      const ports = await Promise.all(ids.map((id) => this.client.get('port', id)));
-      down = ports
-        .filter(({ status }) => status?.state !== 'up')
-        .map(({ name, status }) => `${name} is ${status?.state ?? 'unknown'}${status?.why ? ` (${status.why})` : ''}`);
-      return down.length === 0;
-    };
-    await waitFor(look, { what: 'ports to be up', deadlineMs }).catch((error: Error) => {
-      throw new Error(`${error.message}: ${down.join(', ')}`);
-    });
+    await waitFor(
+      async () => {
+        this.lab.assertOpen();
+        const ports = await Promise.all(ids.map((id) => this.client.get('port', id)));
+        const down = ports.filter(({ status }) => status?.state !== 'up');
+        if (down.length === 0) return true;
+        throw new Error(
+          down
+            .map(({ name, status }) => `${name} is ${status?.state ?? 'unknown'} ${status?.why ?? ''}`.trim())
+            .join(', '),
+        );
+      },
+      { what: 'ports to be up', deadlineMs },
+    );
   }
 
   /**
@@ -162,22 +164,19 @@ async function startServer(lab: Lab, port: number): Promise<Server> {
   const url = `https://127.0.0.1:${exposed.port}`;
   const tokenPath = join(stateDirectory(host), 'admin.token');
   const certificatePath = join(stateDirectory(host), 'server.crt');
-  const answered = await waitFor(
+  return waitFor(
     async () => {
-      if (!process.running) return 'ended' as const;
-      if (!existsSync(tokenPath) || !existsSync(certificatePath)) return undefined;
+      lab.assertOpen();
+      if (!process.running) throw new NeverWill(`the server ended:\n${lastLines(process.log())}`);
+      if (!existsSync(tokenPath) || !existsSync(certificatePath)) throw new Error(lastLines(process.log()));
       const certificate = new X509Certificate(readFileSync(certificatePath));
       const fingerprint = certificate.fingerprint256.replaceAll(':', '').toLowerCase();
       const client = new Client({ url, fingerprint, token: readFileSync(tokenPath, 'utf8').trim() });
       await client.version();
-      return { host, process, client, access: { url, fingerprint, tokenPath } };
+      return { host, process, client, access: { url, fingerprint } };
     },
     { what: 'the server to answer', deadlineMs: 20_000, everyMs: 50 },
-  ).catch((error: Error) => {
-    throw new Error(`${error.message}\n${lastLines(process.log())}`);
-  });
-  if (answered === 'ended') throw new Error(`the server ended:\n${lastLines(process.log())}`);
-  return answered;
+  );
 }
 
 const stateDirectory = (host: Host): string => join(host.directory, 'state');

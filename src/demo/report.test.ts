@@ -22,6 +22,12 @@ test('the table has a column for each of step, expected, seen and figure', () =>
   ]);
 });
 
+test('what a failed program said is one line, and cut in the table', () => {
+  const failed = done('ping', false, `no\n  luck${'!'.repeat(200)}`);
+  assert.match(formatStep(0, failed), /^ +0\.0 s {2}FAILED {2}ping: no luck!{200}$/);
+  assert.ok(formatTable([failed]).at(-1)!.length < 120);
+});
+
 test('warnings, errors and what is no log line are troubles', () => {
   const log = '{"level":"info","why":"a"}\n{"level":"warn","why":"b"}\n{"level":"error","why":"c"}\nTypeError: d\n';
   assert.deepEqual(troublesIn(log), ['{"level":"warn","why":"b"}', '{"level":"error","why":"c"}', 'TypeError: d']);

@@ -249,7 +249,8 @@ const providerAddress = (world: World, family: Family): string =>
 function refused(result: PingResult, router: string): Outcome {
   const error = result.errors.find(({ text }) => /unreachable/i.test(text));
   const ok = result.received === 0 && error?.from === router;
-  return { ok, seen: `${received(result)}; ${told(error ?? result.errors[0])}` };
+  const passed = result.received > 0 ? `${received(result)} passed, ` : '';
+  return { ok, seen: `${passed}${told(error ?? result.errors[0])}` };
 }
 
 function hops(family: Family): Step {
@@ -291,7 +292,7 @@ function received(result: PingResult): string {
 }
 
 const told = (error: PingError | undefined): string =>
-  error ? `${error.from ?? 'own kernel'}: ${error.text}` : 'no ICMP error';
+  error ? `${error.from ?? 'own kernel'}: ${error.text.replace(/^Destination /, '')}` : 'no ICMP error';
 
 /** The first packet meets no flow; the others do. */
 function latency(result: PingResult): string {

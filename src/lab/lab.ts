@@ -67,6 +67,11 @@ export class Lab {
     return this.#ledger.directory;
   }
 
+  /** Throws NeverWill when the lab is being taken down. */
+  assertOpen(): void {
+    this.#ledger.assertOpen();
+  }
+
   /** Every background program of the lab, ended ones included. */
   get processes(): Process[] {
     return this.#namespaces.flatMap((namespace) => [...namespace.processes]);

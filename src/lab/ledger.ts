@@ -16,6 +16,7 @@ import {
 import { dirname, join } from 'node:path';
 import { attempt, run } from './command.ts';
 import { end, identityOf, isAlive, type ProcessIdentity } from './process.ts';
+import { NeverWill } from './wait.ts';
 
 export const LAB_ROOT = '/run/ayatori/lab';
 const NAMESPACES = '/run/netns';
@@ -69,7 +70,7 @@ export class Ledger {
 
   /** Throws when the lab is being taken down: nothing runs in it any more. */
   assertOpen(): void {
-    if (this.#closed) throw new Error('the lab is being taken down');
+    if (this.#closed) throw new NeverWill('the lab is being taken down');
   }
 
   /** Makes something that is to be taken down: `close` waits until it is made, or forbids it. */

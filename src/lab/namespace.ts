@@ -66,6 +66,7 @@ export class Namespace {
 
   /** Parsed output of `ip -j …`. */
   async ipJson<T>(...words: string[]): Promise<T> {
+    this.#ledger.assertOpen();
     const { stdout } = await run(['ip', '-n', this.fullName, '-j', ...words]);
     return JSON.parse(stdout || '[]');
   }

@@ -3,7 +3,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { waitFor } from './wait.ts';
+import { NeverWill, waitFor } from './wait.ts';
 
 export interface ProcessIdentity {
   readonly pid: number;
@@ -135,19 +135,17 @@ export class Process {
   }
 
   /** Waits until its output holds `pattern`; fails at once, with the output, when it ends before. */
-  async says(pattern: RegExp, deadlineMs = 10_000): Promise<RegExpExecArray> {
-    let last = '';
-    const found = await waitFor<RegExpExecArray | 'ended'>(
+  says(pattern: RegExp, deadlineMs = 10_000): Promise<RegExpExecArray> {
+    return waitFor(
       () => {
         const ended = !this.running;
-        last = this.log();
-        return pattern.exec(last) ?? (ended ? 'ended' : undefined);
+        const output = this.log();
+        const found = pattern.exec(output);
+        if (found) return found;
+        if (ended) throw new NeverWill(`${this.label} ended before it said ${pattern}:\n${output}`);
+        throw new Error(`it said\n${output}`);
       },
       { what: `${this.label} to say ${pattern}`, deadlineMs },
-    ).catch((error: Error) => {
-      throw new Error(`${error.message}; it said:\n${last}`);
-    });
-    if (found === 'ended') throw new Error(`${this.label} ended before it said ${pattern}:\n${last}`);
-    return found;
+    );
   }
 }

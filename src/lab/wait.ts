@@ -9,11 +9,16 @@ export interface WaitOptions {
   readonly everyMs?: number;
 }
 
+/** What is waited for cannot come any more: thrown by a condition, it ends the wait at once. */
+export class NeverWill extends Error {
+  override readonly name = 'NeverWill';
+}
+
 export const pauseMs = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /**
  * Looks until `condition` gives something other than undefined or false, and gives that. What it throws counts as "not
- * yet"; the last such error is the cause of the one that is thrown at the deadline.
+ * yet", NeverWill excepted; the last such error is the cause of the one that is thrown at the deadline.
  */
 export async function waitFor<T>(
   condition: () => T | undefined | false | Promise<T | undefined | false>,
@@ -28,6 +33,7 @@ export async function waitFor<T>(
       if (value !== undefined && value !== false) return value;
       cause = undefined;
     } catch (error) {
+      if (error instanceof NeverWill) throw error;
       cause = error;
     }
     if (performance.now() >= end) {

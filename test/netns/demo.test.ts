@@ -94,7 +94,10 @@ describe('demo', { skip: needsRoot() }, () => {
       /"aya-demo" is running already, as process \d+: stop that one first\./,
     );
     first.child.kill('SIGINT');
-    assert.equal((await first.ended).code, 0);
+    const { code, output } = await first.ended;
+    assert.equal(code, 0);
+    assert.doesNotMatch(output, /FAILED|failed/);
+    assert.match(output, /taking everything down\n.*nothing is left\n$/);
     assertNothingLeft();
   });
 
