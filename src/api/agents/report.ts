@@ -26,7 +26,7 @@ export class Report {
   readonly #parts: ReportParts;
   /** `<kind>/<id>` -> what the host said last and the store does not have yet; undefined: it is gone. */
   readonly #pending = new Map<string, Status | undefined>();
-  /** Port -> what the host said last. */
+  /** Port -> what the host takes to be so: what it said or was told last. */
   readonly #ports = new Map<Id, PortStatus>();
   #running: Promise<void> | undefined;
   #closed = false;
@@ -36,10 +36,12 @@ export class Report {
     this.#parts = parts;
   }
 
-  /** Whether the store says of the host's own port something else than the host did: then the host must be told. */
-  differs(status: PortStatus): boolean {
-    const said = this.#ports.get(status.id);
-    return said !== undefined && said.state !== status.state;
+  /** Whether the host must be told this of its own port: it said, or was told, something else last. */
+  corrects(status: PortStatus): boolean {
+    const believed = this.#ports.get(status.id);
+    if (believed === undefined || believed.state === status.state) return false;
+    this.#ports.set(status.id, status);
+    return true;
   }
 
   /** False when the host says more than is kept. */

@@ -122,7 +122,7 @@ export class Session {
   tell(change: StatusChange): void {
     if (!this.#greeted) return;
     if (change.hostId === this.hostId) {
-      if (change.status?.kind !== 'port' || !this.report.differs(change.status)) return;
+      if (change.status?.kind !== 'port' || !this.report.corrects(change.status)) return;
     }
     this.#statuses.set(`${change.hostId}/${change.kind}/${change.id}`, change);
     this.#soon();
