@@ -44,8 +44,7 @@ export async function runCli(words: readonly string[], io: CliIo): Promise<numbe
   }
 }
 
-/** All commands; the documentation is made from the same. */
-export function buildProgram(io: CliIo): Command {
+function buildProgram(io: CliIo): Command {
   const program = new Command('aya');
   program
     .description('Ayatori: virtual networks over any IP network')
