@@ -44,7 +44,9 @@ export interface ServerOptions {
   /** URLs that join tokens name instead of the addresses that the server listens on. */
   readonly advertise?: readonly string[];
   readonly log: Log;
-  /** From the end of a host's lease until its ports are nobody's. */
+  /** How long a host counts as alive after its last word. */
+  readonly leaseSeconds?: number;
+  /** From then until its ports are nobody's. */
   readonly expireMs?: number;
 }
 
@@ -65,7 +67,7 @@ const REQUEST_MS = 60_000;
 
 /** Everything but the socket. */
 export async function buildParts(
-  options: Pick<ServerOptions, 'store' | 'stateDirectory' | 'log'>,
+  options: Pick<ServerOptions, 'store' | 'stateDirectory' | 'log' | 'leaseSeconds'>,
   stopping: AbortSignal,
   place: () => Place,
 ): Promise<Parts> {
@@ -83,7 +85,7 @@ export async function buildParts(
   await ensureAdmin(store, credentials, stateDirectory, log);
   await feed.through((await store.get(REVISION_KEY)).rev);
   const transactor = new Transactor({ store, config, feed, credentials, freedNumbers, log });
-  const agents = new Agents({ store, config, feed, liveStatus, credentials, log, metrics });
+  const agents = new Agents({ store, config, feed, liveStatus, credentials, log, metrics }, options.leaseSeconds);
   metrics.observe({ config, agents, transactor });
   const version = versionOfPackage();
   return {

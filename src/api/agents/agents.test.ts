@@ -241,7 +241,7 @@ test('a port is held by one host; the next one gets it when that one lets go', L
 });
 
 test('a host that is gone for good is given up, and its ports are free', LIMIT, async () => {
-  const site = await openSite({ expireMs: 50 });
+  const site = await openSite({ leaseSeconds: 1, expireMs: 100 });
   const [one, two] = [await site.host('one'), await site.host('two')];
   const bridge = await site.must('POST', '/v1/bridges', {});
   const port = await boundPort(site, bridge.id, one.id);

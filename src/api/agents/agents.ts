@@ -18,9 +18,10 @@ import { parseAgentFrame } from './frames.ts';
 import { isUnderlay, Scopes, UNDERLAY } from './scopes.ts';
 import { Session } from './session.ts';
 
-/** How long a host counts as alive after its last word: it has missed three heartbeats then. */
+/** How long a host counts as alive after its last word. */
 export const LEASE_SECONDS = 10;
-export const HEARTBEAT_MS = 3000;
+/** Heartbeats in the time of a lease: three may be lost. */
+const HEARTBEATS = 3.3;
 /** Answers (flows, audits) may be larger than a frame of ours. */
 const PAYLOAD_BYTES = 16 * 1024 * 1024;
 const HELLO_MS = 10_000;
@@ -55,17 +56,19 @@ export class Agents {
   readonly #listeners = new Set<() => void>();
   readonly #undo: (() => void)[];
   readonly #heartbeat: NodeJS.Timeout;
+  readonly #leaseSeconds: number;
   #telling = false;
 
-  constructor(parts: AgentParts) {
+  constructor(parts: AgentParts, leaseSeconds = LEASE_SECONDS) {
     this.#parts = parts;
+    this.#leaseSeconds = leaseSeconds;
     this.#scopes = new Scopes(() => parts.config.topology);
     this.#undo = [
       parts.config.onStep((step) => this.#configChanged(step)),
       parts.liveStatus.onChange((changes) => this.#statusChanged(changes)),
       parts.credentials.onChange(() => this.#credentialsChanged()),
     ];
-    this.#heartbeat = setInterval(() => void this.#beat(), HEARTBEAT_MS);
+    this.#heartbeat = setInterval(() => this.#beat(), (leaseSeconds * 1000) / HEARTBEATS);
     this.#heartbeat.unref();
   }
 
@@ -220,8 +223,8 @@ export class Agents {
   }
 
   /** Heartbeats down, pings for those that say nothing, leases for those that do. */
-  async #beat(): Promise<void> {
-    const silentMs = LEASE_SECONDS * 1000;
+  #beat(): void {
+    const silentMs = this.#leaseSeconds * 1000;
     for (const connected of this.#connected.values()) {
       const { session, socket } = connected;
       if (Date.now() - connected.heardMs > silentMs) {
@@ -240,7 +243,7 @@ export class Agents {
     const { hostId } = connected.session;
     try {
       if (connected.lease !== undefined && (await store.keepAlive(connected.lease))) return;
-      connected.lease = await store.grant(LEASE_SECONDS);
+      connected.lease = await store.grant(this.#leaseSeconds);
       if (this.#connected.get(hostId) !== connected) return;
       const { since, version, lease } = connected;
       const alive: HostAlive = { kind: 'alive', id: '-', since, version };

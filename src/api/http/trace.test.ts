@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { test } from 'node:test';
+import { encode, statusKey } from '../state/keys.ts';
+import { openBench } from '../testing/bench.ts';
+
+/** Ethernet, IPv4 and UDP of 8 bytes, from 10.0.0.1 to 10.0.0.2. */
+const frame = (destination: string, source: string): string =>
+  `${destination}${source}08004500001c0000000040110000${'0a000001'}${'0a000002'}0035003500080000`;
+
+test('a trace tells what would become of a frame, on the live topology and with what hosts have learned', async () => {
+  const bench = await openBench();
+  const { must, call, store, parts } = bench;
+  const host = await must('POST', '/v1/hosts', { name: 'h' });
+  const bridge = await must('POST', '/v1/bridges', { name: 'web' });
+  const bound = (interfaceName: string, mac?: string) =>
+    must('POST', '/v1/ports', { deviceId: bridge.id, hostId: host.id, interfaceName, ...(mac ? { mac } : {}) });
+  const [from, known, learning] = [
+    await bound('a', '02:00:00:00:00:01'),
+    await bound('b', '02:00:00:00:00:02'),
+    await bound('c'),
+  ];
+
+  const trace = (destination: string) =>
+    must('POST', '/v1/trace', { portId: from.id, frame: frame(destination, '020000000001') });
+  const configured = await trace('020000000002');
+  assert.equal(configured.verdict, 'forward');
+  assert.ok(configured.actions.includes(`output ${known.tunnelKey}`), JSON.stringify(configured.actions));
+  assert.match(configured.mask, /eth-dst=02:00:00:00:00:02/);
+  assert.ok(configured.steps.length > 0);
+  assert.ok(configured.steps.every((step: { depth: number; at: string; text: string }) => step.text !== ''));
+
+  const unknown = await trace('020000000003');
+  assert.ok(unknown.actions.includes(`flood ${bridge.floodKey}`), JSON.stringify(unknown.actions));
+  const id = `${bridge.id},0,02:00:00:00:00:03`;
+  const status = { kind: 'mac', id, portId: learning.id };
+  const { rev } = await store.txn([], [{ put: statusKey(host.id, 'mac', id), value: encode(status) }]);
+  await parts.feed.through(rev);
+  const learned = await trace('020000000003');
+  assert.ok(learned.actions.includes(`output ${learning.tunnelKey}`), JSON.stringify(learned.actions));
+
+  const short = await must('POST', '/v1/trace', { portId: from.id, frame: '0102' });
+  assert.deepEqual([short.verdict, short.reason], ['drop', 'malformed']);
+  for (const [body, status] of [
+    [{ portId: randomUUID(), frame: '00' }, 404],
+    [{ portId: from.id, frame: 'xyz' }, 400],
+    [{ portId: from.id }, 400],
+    [{ portId: from.id, frame: '', more: 1 }, 400],
+    [{ portId: from.id, frame: '00'.repeat(70_000) }, 413],
+  ] as const) {
+    assert.equal((await call('POST', '/v1/trace', body)).status, status);
+  }
+  await bench.close();
+});
