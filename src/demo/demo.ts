@@ -121,7 +121,7 @@ function report(error: unknown, print: (line: string) => void, once: boolean, fa
   return known ? 2 : 1;
 }
 
-/** Turns signals into an error in whatever is being waited for. */
+/** Turns signals, and an output that nobody reads any more, into an error in whatever is being waited for. */
 function onInterrupt() {
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   let stop: (error: Interrupted) => void = () => {};
@@ -132,6 +132,9 @@ function onInterrupt() {
   stopped.catch(() => {});
   const handler = () => stop(new Interrupted('interrupted'));
   for (const signal of signals) process.on(signal, handler);
+  // Ctrl-C in `aya demo | tee log` ends tee, too: everything must still be taken down before the process may end.
+  process.stdout.removeAllListeners('error');
+  process.stdout.on('error', handler);
   return {
     or: <T>(work: Promise<T> | (() => Promise<T>)): Promise<T> =>
       Promise.race([typeof work === 'function' ? work() : work, stopped]),

@@ -20,6 +20,8 @@ import { NeverWill } from './wait.ts';
 
 export const LAB_ROOT = '/run/ayatori/lab';
 const NAMESPACES = '/run/netns';
+/** Between the name of a dead lab and the pid of who takes it down. */
+const CLAIMED = '.taken-down-by-';
 /** Enough for an agent to say goodbye to its server, short enough for Ctrl-C. */
 const GRACE_MS = 4_000;
 
@@ -64,7 +66,8 @@ export class Ledger {
       if (found && isAlive(found.owner)) {
         throw new NameTaken(`"${lab}" is running already, as process ${found.owner.pid}: stop that one first.`);
       }
-      await takeDown(directory, found ?? content);
+      const claimed = claim(directory, found ?? content);
+      if (claimed) await takeDown(claimed, found ?? content);
     }
   }
 
@@ -130,10 +133,27 @@ export async function cleanupStale(root = LAB_ROOT): Promise<string[]> {
     const directory = join(root, lab);
     const content = read(directory);
     if (!content || isAlive(content.owner)) continue;
-    await takeDown(directory, content);
-    removed.push(lab);
+    const claimed = claim(directory, content);
+    if (!claimed) continue;
+    await takeDown(claimed, content);
+    removed.push(lab.split(CLAIMED)[0]!);
   }
   return removed;
+}
+
+/**
+ * Makes what a dead lab left our own to take down: of two processes that try, one succeeds. Gives its new directory.
+ * If we are killed over it, it is a dead lab again, with us as its owner.
+ */
+function claim(directory: string, content: Content): string | undefined {
+  const claimed = `${directory.split(CLAIMED)[0]}${CLAIMED}${process.pid}`;
+  try {
+    renameSync(directory, claimed);
+  } catch {
+    return undefined;
+  }
+  writeFileSync(join(claimed, 'lab.json'), JSON.stringify({ ...content, owner: identityOf(process.pid) }));
+  return claimed;
 }
 
 async function takeDown(directory: string, content: Content): Promise<void> {

@@ -101,6 +101,14 @@ describe('demo', { skip: needsRoot() }, () => {
     assertNothingLeft();
   });
 
+  test('a demo whose output nobody reads any more takes everything down', async () => {
+    const { child, ended, says } = start([]);
+    await says(/hosts alive/);
+    child.stdout.destroy();
+    await ended;
+    assertNothingLeft();
+  });
+
   test('a demo that was killed is cleaned up by the next one', async () => {
     const first = start([]);
     await first.says(/woven/);
