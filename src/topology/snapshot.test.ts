@@ -306,14 +306,24 @@ test('a bridge knows guests by their ports and routers by the ports of their pee
   );
 });
 
-test('of two with one address the port of the lower number has it', () => {
+test('of two with one address the port of the lower number has it, whichever came first', () => {
   const twin = { mac: '02:00:00:00:00:01', addresses: ['10.0.1.1/24'] };
-  const node = build(bridge, bound(2, twin), bound(1, twin)).bridge(bridge.value.id)!;
+  const late = build(bridge, bound(2, { ...twin, tunnelKey: 7 }));
+  const { topology, changes } = change(late, bound(1, { ...twin, tunnelKey: 5 }));
+  assert.ok(changes.some((one) => one.kind === 'configuredNeighbour'));
+  const node = topology.bridge(bridge.value.id)!;
   assert.deepEqual([...node.macs.values()], [sampleId('port', 1)]);
   assert.deepEqual(
     [...node.neighbours.values()].map(({ portId }) => portId),
     [1, 1].map((n) => sampleId('port', n)),
   );
+});
+
+test('a port that is renamed leaves its bridge the very same', () => {
+  const fields = { mac: '02:00:00:00:00:01', addresses: ['10.0.1.1/24'] };
+  const topology = build(bridge, bound(1, fields), bound(2));
+  const renamed = change(topology, bound(1, { ...fields, name: 'web' })).topology;
+  assert.equal(renamed.bridge(bridge.value.id), topology.bridge(bridge.value.id));
 });
 
 test('many ports at once are as many ports one by one', () => {

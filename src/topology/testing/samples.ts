@@ -25,8 +25,8 @@ export const putAll = (...put: Resource[]): TopologyChange => ({ revision: 1, pu
 export const refOf = ({ kind, value }: Resource): ResourceRef => ({ kind, id: value.id });
 
 const idOf = (kind: Kind, most: number) => fc.nat(most - 1).map((n) => sampleId(kind, n + 1));
-const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined, freq: 2 });
-const mac = fc.nat(4).map((n) => `02:00:00:00:00:0${n}`);
+const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined, freq: 4 });
+const mac = fc.nat(2).map((n) => `02:00:00:00:00:0${n}`);
 const address = fc.constantFrom(
   '10.0.1.1/24',
   '10.0.1.2/24',
@@ -37,7 +37,12 @@ const address = fc.constantFrom(
 );
 const network = fc.constantFrom('0.0.0.0/0', '10.0.1.0/24', '10.0.1.1/32', '10.0.0.0/8', '::/0', 'fd00:1::/64');
 const few = <T>(arbitrary: fc.Arbitrary<T>) => fc.uniqueArray(arbitrary, { maxLength: 3 });
-const device = fc.oneof(idOf('bridge', 3), idOf('router', 2));
+// Crowded: so that ports of one device meet in their addresses.
+const device = fc.oneof(
+  { arbitrary: fc.constant(sampleId('bridge', 1)), weight: 4 },
+  { arbitrary: idOf('bridge', 3), weight: 1 },
+  { arbitrary: idOf('router', 2), weight: 3 },
+);
 
 const FIELDS: { readonly [K in Kind]?: fc.Arbitrary<Record<string, unknown>> } = {
   bridge: fc.record({
