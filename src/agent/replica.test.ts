@@ -144,12 +144,21 @@ test('what denies is written before what admits, however the slices fall', () =>
     sample('rule', 1, { chainId: sampleId('chain', 1), action: 'accept' }),
     sample('rule', 2, { chainId: sampleId('chain', 2), action: 'drop' }),
   ]);
+  const written = (): string[][] =>
+    host.datapath.installs.map((batch) => batch.map(({ key, actions }) => `${portOf(key)} ${actions[0]!.kind}`));
   while (host.replica.slice(host.now));
-  const written = host.datapath.installs.map((batch) =>
-    batch.map(({ key, actions }) => `${portOf(key)} ${actions[0]!.kind}`),
-  );
-  assert.deepEqual(written, [['6 drop'], ['5 output']]);
+  assert.deepEqual(written(), [['6 drop'], ['5 output']]);
   assertSound(host);
+
+  // The other way round, in one slice and without a revision to be done with.
+  host.settle();
+  host.datapath.installs.length = 0;
+  host.change([
+    sample('rule', 1, { chainId: sampleId('chain', 1), action: 'drop' }),
+    sample('rule', 2, { chainId: sampleId('chain', 2), action: 'accept' }),
+  ]);
+  host.settle();
+  assert.deepEqual(written(), [['5 drop'], ['6 output']]);
 });
 
 test('a flow that is touched again before its admission was written is written as it is then', () => {

@@ -202,8 +202,8 @@ export class Replica {
       else this.#reach(queued.revision);
       if (this.#parts.now() >= deadline) break;
     }
-    if (this.#queue.size === 0) this.#writeAdmissions();
     this.#writeDenials();
+    if (this.#queue.size === 0) this.#writeAdmissions();
     return this.#queue.size > 0;
   }
 

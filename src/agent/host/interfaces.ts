@@ -70,6 +70,8 @@ const run = promisify(execFile);
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 /** `ip monitor` that died is started again after this. */
 const MONITOR_RESTART_MS = 1000;
+/** It ends with the agent, however that ends. */
+const MONITOR = ['--pdeathsig', 'KILL', 'ip', '-o', 'monitor', 'link', 'address', 'route'];
 /** Lines of one change come together. */
 const SETTLE_MS = 20;
 
@@ -155,7 +157,7 @@ function watchInterfaces(onChange: () => void, log: Log): () => void {
   let settling: NodeJS.Timeout | undefined;
   let stopped = false;
   const start = (): void => {
-    child = spawn('ip', ['-o', 'monitor', 'link', 'address', 'route'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    child = spawn('setpriv', MONITOR, { stdio: ['ignore', 'pipe', 'ignore'] });
     child.stdout?.on('data', () => {
       settling ??= setTimeout(() => {
         settling = undefined;
