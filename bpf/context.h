@@ -32,6 +32,7 @@ struct context {
 	__u32 end_at;       /* what follows is padding */
 	__u32 hop_limit;
 	__u32 fragment_id;
+	__u32 fragment_header; /* IPv6: one was there */
 
 	__u32 cause;        /* of going up */
 	__u32 detail;

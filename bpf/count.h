@@ -24,30 +24,32 @@ struct record_buffer {
 };
 
 /*
- * Copies the packet with its tags in line, cut to what there is room for. Returns how many bytes it copied.
+ * `more` + 1 bytes of the packet from offset 12, at most `room`. Counted from one less, so that Linux 6.1 sees that the
+ * length is not 0. Returns how many were copied.
  */
+static __always_inline __u32 copy_rest(struct __sk_buff *skb, __u8 *to, __u32 more, const __u32 room)
+{
+	if (more > room - 1)
+		more = room - 1;
+	barrier_value(more);
+	if (more > room - 1)
+		return 0;
+	return bpf_skb_load_bytes(skb, 12, to, more + 1) ? 0 : more + 1;
+}
+
+/* Copies the packet with its tags in line, cut to what there is room for. Returns how many bytes it copied. */
 static __always_inline __u32 copy_frame(struct __sk_buff *skb, __u8 *to, const __u32 room)
 {
-	__u32 rest = skb->len - 12;
+	__u32 more = skb->len - 13;
 
 	if (bpf_skb_load_bytes(skb, 0, to, 12))
 		return 0;
 	if (skb->vlan_present) {
 		*(__be16 *)(to + 12) = skb->vlan_proto;
 		*(__be16 *)(to + 14) = bpf_htons(skb->vlan_tci);
-		if (rest > room - 16)
-			rest = room - 16;
-		barrier_value(rest);
-		if (rest == 0 || rest > room - 16)
-			return 0;
-		return bpf_skb_load_bytes(skb, 12, to + 16, rest) ? 0 : rest + 16;
+		return 16 + copy_rest(skb, to + 16, more, room - 16);
 	}
-	if (rest > room - 12)
-		rest = room - 12;
-	barrier_value(rest);
-	if (rest == 0 || rest > room - 12)
-		return 0;
-	return bpf_skb_load_bytes(skb, 12, to + 12, rest) ? 0 : rest + 12;
+	return 12 + copy_rest(skb, to + 12, more, room - 12);
 }
 
 static __always_inline int record_now(struct __sk_buff *skb, struct context *c, __u32 kind, __u32 number, __u32 host)

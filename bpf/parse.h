@@ -179,6 +179,42 @@ __noinline int parse_ip4(struct __sk_buff *skb)
 	return parse_upper(skb);
 }
 
+/*
+ * Rules 7 and 8: one extension header at c->l4_at, of the kind that c->key.protocol says; both move on behind it.
+ * GO_ON: what follows may be another. DROP_NONE: a later fragment, there is nothing more to read.
+ * A function of its own also because Linux 6.1 takes a loop only when its body does not fall through to its head.
+ */
+__noinline int parse_extension(struct __sk_buff *skb)
+{
+	struct context *c = context_of();
+
+	if (!c)
+		return DROP_MALFORMED;
+	__u32 at = c->l4_at;
+	__u8 kind = c->key.protocol;
+	if (c->end_at - at < 8 || bpf_skb_load_bytes(skb, at, c->bytes, 8))
+		return DROP_MALFORMED;
+	__u8 next = c->bytes[0];
+	c->key.protocol = next;
+	if (kind != 44) {
+		c->l4_at = at + (kind == 51 ? (c->bytes[1] + 2) * 4 : (c->bytes[1] + 1) * 8);
+		return c->l4_at > c->end_at ? DROP_MALFORMED : GO_ON;
+	}
+	if (c->fragment_header)
+		return DROP_MALFORMED;
+	c->fragment_header = 1;
+	c->fragment_id = *(__be32 *)(c->bytes + 4);
+	c->l4_at = at + 8;
+	__u32 word = c->bytes[2] << 8 | c->bytes[3];
+	if (word & 0xfff8) {
+		c->l4_at = 0;
+		return is_extension(next) ? DROP_UNPARSED_EXTENSION : later_fragment(c, word & 0xfff8);
+	}
+	if (word & 1)
+		c->key.fragment = FRAGMENT_FIRST;
+	return GO_ON;
+}
+
 __noinline int parse_ip6(struct __sk_buff *skb)
 {
 	struct context *c = context_of();
@@ -194,44 +230,18 @@ __noinline int parse_ip6(struct __sk_buff *skb)
 		return DROP_MALFORMED;
 	c->key.traffic_class = ip[0] << 4 | ip[1] >> 4;
 	memcpy(c->key.source, ip + 8, 32);
+	c->key.protocol = ip[6];
 	c->hop_limit = ip[7];
-	c->end_at = end;
-
-	__u8 protocol = ip[6];
-	bool fragment_header = false;
-	for (int i = 0; i <= EXTENSION_HEADERS_MAX; i++) {
-		if (!is_extension(protocol))
-			break;
-		if (i == EXTENSION_HEADERS_MAX)
-			return DROP_UNPARSED_EXTENSION;
-		if (end - at < 8 || bpf_skb_load_bytes(skb, at, c->bytes, 8))
-			return DROP_MALFORMED;
-		__u8 kind = protocol;
-		protocol = c->bytes[0];
-		if (kind != 44) {
-			at += kind == 51 ? (c->bytes[1] + 2) * 4 : (c->bytes[1] + 1) * 8;
-			if (at > end)
-				return DROP_MALFORMED;
-			continue;
-		}
-		if (fragment_header)
-			return DROP_MALFORMED;
-		fragment_header = true;
-		__u32 word = c->bytes[2] << 8 | c->bytes[3];
-		at += 8;
-		c->fragment_id = *(__be32 *)(c->bytes + 4);
-		if (word & 0xfff8) {
-			if (is_extension(protocol))
-				return DROP_UNPARSED_EXTENSION;
-			c->key.protocol = protocol;
-			return later_fragment(c, word & 0xfff8);
-		}
-		if (word & 1)
-			c->key.fragment = FRAGMENT_FIRST;
-	}
-	c->key.protocol = protocol;
 	c->l4_at = at;
-	return parse_upper(skb);
+	c->end_at = end;
+	for (int i = 0; i < EXTENSION_HEADERS_MAX; i++) {
+		if (!is_extension(c->key.protocol))
+			return parse_upper(skb);
+		int reason = parse_extension(skb);
+		if (reason != GO_ON)
+			return reason;
+	}
+	return is_extension(c->key.protocol) ? DROP_UNPARSED_EXTENSION : parse_upper(skb);
 }
 
 /*
