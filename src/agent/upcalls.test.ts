@@ -227,6 +227,15 @@ test('when flows in use leave no room, packets are sent on one by one', () => {
   assert.equal(host.flows.size, 1);
 });
 
+test('a verdict that cannot be written leaves no older one behind', () => {
+  const host = hostWith(...NETWORK);
+  host.send(5, toB);
+  host.datapath.room = -1;
+  host.send(5, toB);
+  assert.deepEqual(host.installed(), []);
+  assert.equal(host.flows.size, 0);
+});
+
 test('a packet that breaks the simulation is dropped alone, and said to be', () => {
   const host = hostWith(...NETWORK);
   host.beforeSimulate = ({ key }) => {

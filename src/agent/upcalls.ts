@@ -184,7 +184,8 @@ export class Upcalls {
     }
     this.#parts.log.warn('no room for flows in the kernel: packets go one by one', { flows: flows.size });
     for (const { flow, packet } of batch.through) this.#oneShot(packet, flow.actions, batch);
-    for (const flow of batch.install) flows.remove(flow);
+    // Some of them may have been there with an older verdict.
+    datapath.remove([...batch.install].flatMap((flow) => flows.remove(flow) ?? []));
   }
 
   /** Does to this one packet what the flow would have done. */
