@@ -264,6 +264,20 @@ test('a host that is gone for good is given up, and its ports are free', LIMIT, 
   await site.close();
 });
 
+test('an agent that falls silent is cut, and counts as gone when its lease is over', LIMIT, async () => {
+  const site = await openSite({ leaseSeconds: 1 });
+  const host = await site.host('one');
+  const agent = await site.agent(host);
+  const { liveStatus, agents } = site.server.parts;
+  await settled(() => liveStatus.alive(host.id) !== undefined);
+  // A stopped process: its socket stays open, and nothing is answered.
+  agent.pause();
+  await settled(() => agents.connected === 0);
+  await settled(() => liveStatus.alive(host.id) === undefined);
+  assert.ok(site.log.lines.some(({ why }) => why === 'cut an agent: it is silent'));
+  await site.close();
+});
+
 test('status of a host is as it says, whatever else it sends', LIMIT, async () => {
   const site = await openSite();
   const host = await site.host('one');

@@ -168,6 +168,7 @@ export class Agents {
       session.closed();
       if (this.#connected.get(hostId) === connected) {
         this.#connected.delete(hostId);
+        this.#scopes.prune((id) => this.#sessions().some((other) => other.has(id)));
         log.info('an agent went away', { hostId });
       }
       this.#progressed();
@@ -298,6 +299,10 @@ export class Agents {
         socket.close(CLOSE.revoked, 'the credential of this host is not valid any more');
       }
     }
+  }
+
+  #sessions(): readonly Session[] {
+    return [...this.#connected.values()].map(({ session }) => session);
   }
 
   #progressed(): void {

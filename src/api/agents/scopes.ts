@@ -58,10 +58,13 @@ export class Scopes {
     this.touch(this.#scopes.keys());
   }
 
-  /** Nobody subscribes to it any more. */
-  forget(deviceId: Id): void {
-    this.#scopes.delete(deviceId);
-    this.#stale.delete(deviceId);
+  /** Forgets the devices that nobody subscribes to any more. */
+  prune(wanted: (deviceId: Id) => boolean): void {
+    for (const id of this.#scopes.keys()) {
+      if (wanted(id)) continue;
+      this.#scopes.delete(id);
+      this.#stale.delete(id);
+    }
   }
 }
 

@@ -54,10 +54,12 @@ export class Feed {
   async #run(): Promise<void> {
     const { signal } = this.#stop;
     let fresh = true;
+    let failing = false;
     while (!signal.aborted) {
       try {
         if (!fresh) await this.#load();
         fresh = false;
+        failing = false;
         for await (const batch of this.#store.watch('', this.#at, signal)) {
           if (batch.events.length > 0) for (const follower of this.#followers) follower.apply(batch);
           this.#reach(batch.rev);
@@ -68,7 +70,9 @@ export class Feed {
           this.#log.info('the store trimmed its past before it was read; reading all of it anew');
           continue;
         }
-        this.#log.error('cannot follow the store; trying again', { error });
+        // Said once for each time that it goes wrong, not four times a second.
+        if (!failing) this.#log.error('cannot follow the store; trying again until it works', { error });
+        failing = true;
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }
