@@ -34,7 +34,8 @@ export const emptyTopology = (): Topology => new Snapshot(emptyState());
 
 /**
  * The topology with objects put and deleted, and what that altered in terms of the model: every difference between
- * nodes before and after is covered by a `Change`. Objects are kept as they are given and must not be written later.
+ * nodes before and after is covered by a `Change`. Objects are as parseDocument leaves them (canonical text); they are
+ * kept as they are given and must not be written later.
  * What is both put and deleted is put.
  */
 export function applyChanges(
@@ -123,9 +124,9 @@ function withChains(before: State, now: State, edits: Edits, changes: Change[], 
 }
 
 function withAddressSets(before: State, state: State, edits: Edits, changes: Change[]): State {
-  const sets = [...edits.addressSet].map(([id, { after }]) => {
+  const sets = [...edits.addressSet].map(([id, edit]) => {
     const was = before.addressSets.get(id);
-    const now = after && addressSetNode(after, was);
+    const now = edit.after && addressSetNode(edit.after, edit.before, was);
     changes.push(...addressSetChanges(id, was, now));
     return [id, now] as const;
   });

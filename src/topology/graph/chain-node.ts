@@ -1,6 +1,6 @@
 // Chains, rules and the sets that their conditions speak of.
 
-import { lpmDifferences, lpmOf } from '../../lib/lpm.ts';
+import { lpmDifferences, lpmOf, lpmWith } from '../../lib/lpm.ts';
 import { type Mac, parseMac, parsePrefix } from '../../packet/address.ts';
 import { type Chain, looksAtL4, type Match, type Rule } from '../chain.ts';
 import type { AddressSet } from '../group.ts';
@@ -112,12 +112,30 @@ export function chainChanges(id: Id, was: ChainNode | undefined, now: ChainNode 
     : [{ kind: 'chain', id }, ...changes];
 }
 
-export function addressSetNode(set: AddressSet, was: AddressSetNode | undefined): AddressSetNode {
-  const prefixes = set.addresses.map(parsePrefix).filter((prefix) => prefix !== undefined);
-  const lpm = lpmOf(prefixes.map((prefix) => [prefix, true as const]));
-  const unchanged = was !== undefined && lpmDifferences(was.prefixes, lpm).length === 0;
-  return kept(was, { id: set.id, name: set.name, prefixes: unchanged ? was.prefixes : lpm });
+/** `old`: the object that `was` is made of. Texts are canonical, so only those that came or went are looked at. */
+export function addressSetNode(
+  set: AddressSet,
+  old: AddressSet | undefined,
+  was: AddressSetNode | undefined,
+): AddressSetNode {
+  const [before, after] = [new Set(old?.addresses), new Set(set.addresses)];
+  const changes = (texts: readonly string[], value: true | undefined) =>
+    texts.flatMap((text) => {
+      const prefix = parsePrefix(text);
+      return prefix === undefined ? [] : [[prefix, value] as const];
+    });
+  const gone = (old?.addresses ?? []).filter((text) => !after.has(text));
+  const come = set.addresses.filter((text) => !before.has(text));
+  const changed = [...changes(gone, undefined), ...changes(come, true)];
+  const prefixes = was?.prefixes ?? NO_ADDRESSES;
+  return kept(was, {
+    id: set.id,
+    name: set.name,
+    prefixes: changed.length === 0 ? prefixes : lpmWith(prefixes, changed),
+  });
 }
+
+const NO_ADDRESSES: AddressSetNode['prefixes'] = lpmOf([]);
 
 const EVERYTHING = [parsePrefix('0.0.0.0/0')!, parsePrefix('::/0')!];
 
