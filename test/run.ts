@@ -19,7 +19,12 @@ interface Counts {
   skipped: number;
 }
 
-const CONFORMANCE = ['src/**/*conformance*.test.ts', 'src/datapath/ebpf/**/*.test.ts'];
+/** Every implementation of the two edges against the suite of its edge, and what only the kernel's can show. */
+const CONFORMANCE = [
+  'src/store/{memory,sqlite}.test.ts',
+  'src/datapath/memory.test.ts',
+  'src/datapath/ebpf/**/*.test.ts',
+];
 const PROPERTIES = ['src/**/*propert*.test.ts', 'test/properties/**/*.test.ts'];
 
 /** Files of a part, or a command whose exit code, and last line of counts if it has one, is the result. */
@@ -90,6 +95,7 @@ async function runFiles(part: Extract<Part, { files: readonly string[] }>): Prom
     console.log(`  failed: ${where(data)}\n${indent(describe(data.details.error))}`);
   });
   stream.on('test:stderr', (data) => console.log(indent(data.message)));
+  stream.on('test:stdout', (data) => console.log(indent(data.message)));
   stream.resume();
   await new Promise<void>((done) => stream.on('end', done));
   return counts;
