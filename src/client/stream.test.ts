@@ -137,6 +137,19 @@ test('garbage ends the connection and nothing else', async (t) => {
   assert.ok(log.lines.some(({ level, why }) => level === 'error' && /not JSON/.test(why)));
 });
 
+test('why a server ended the connection is told', async (t) => {
+  const { url, connections } = await serve(t);
+  const { closed, log } = streamTo(t, [url]);
+  (await connections.next()).socket.close(4401, 'the credential of this host is not valid any more');
+  await closed.next();
+  await connections.next();
+  const warnings = log.lines.filter(({ level }) => level === 'warn');
+  assert.deepEqual(
+    warnings.map(({ fields }) => fields.cause),
+    ['the credential of this host is not valid any more'],
+  );
+});
+
 test('a closed stream stays closed', async (t) => {
   const { url, connections } = await serve(t);
   const { stream } = streamTo(t, [url]);

@@ -37,6 +37,8 @@ export class AgentStream {
   #timer: NodeJS.Timeout | undefined;
   #silence: NodeJS.Timeout | undefined;
   #failures = 0;
+  /** Said already: it is not said again at every try. */
+  #lastWhy = '';
   #turn = 0;
   #open = false;
   #closed = false;
@@ -93,7 +95,7 @@ export class AgentStream {
     socket.on('error', (error) => {
       why = error.message === '' ? String((error as { code?: string }).code) : error.message;
     });
-    socket.on('close', () => this.#lost(server, why));
+    socket.on('close', (_, reason) => this.#lost(server, reason.length > 0 ? String(reason) : why));
   }
 
   #receive(text: string, socket: WebSocket): void {
@@ -122,7 +124,8 @@ export class AgentStream {
     // Each server is tried once before the pauses grow.
     const rounds = Math.floor(this.#failures++ / this.#options.servers.length);
     const pauseMs = Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** Math.min(rounds, 10));
-    if (wasOpen || this.#failures === 1) this.#options.log.warn('no server; trying again', { server, cause: why });
+    if (wasOpen || why !== this.#lastWhy) this.#options.log.warn('no server; trying again', { server, cause: why });
+    this.#lastWhy = why;
     this.#timer = setTimeout(() => this.#connect(), pauseMs);
   }
 }
