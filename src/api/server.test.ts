@@ -160,6 +160,45 @@ test('a watch over a socket tells changes as they happen, and ends with the serv
   assert.deepEqual(seen, [{ rev: 0 }, [1, 1], [2, 1]]);
 });
 
+test('a watcher that goes away leaves nothing behind', LIMIT, async () => {
+  const site = await openSite();
+  const { config } = site.server.parts;
+  let listeners = 0;
+  const gone = Promise.withResolvers<void>();
+  const onStep = config.onStep.bind(config);
+  config.onStep = (listener) => {
+    listeners++;
+    const undo = onStep(listener);
+    return () => {
+      undo();
+      if (--listeners === 0) gone.resolve();
+    };
+  };
+  const response = await site.call('GET', '/v1/watch');
+  const reader = response.body!.getReader();
+  await reader.read();
+  assert.equal(listeners, 1);
+  await reader.cancel();
+  await gone.promise;
+  await site.close();
+});
+
+test('an address that is taken is said in words', LIMIT, async () => {
+  const site = await openSite();
+  const port = Number(new URL(site.server.url).port);
+  await assert.rejects(openSite({ listen: { host: '127.0.0.1', port } }), /port \d+: another program listens there/);
+  await site.close();
+});
+
+test('a store that goes away is 503, and the server still stops', LIMIT, async () => {
+  const site = await openSite();
+  await site.store.close();
+  const response = await site.call('POST', '/v1/bridges', {});
+  assert.deepEqual([response.status, ((await response.json()) as { code: string }).code], [503, 'unavailable']);
+  assert.equal((await site.must('GET', '/v1/bridges')).items.length, 0);
+  await site.close();
+});
+
 test('garbage on the socket harms nobody', LIMIT, async () => {
   const site = await openSite();
   const { port } = new URL(site.server.url);

@@ -7,6 +7,7 @@
 //        ─> status ─┼─> agents ⇄ WebSockets ─── status up ───────────►┤
 //        ─> tokens ─┘                           upkeep (dead hosts) ──►┘
 
+import { once } from 'node:events';
 import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
@@ -107,7 +108,20 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     upgrade(parts, request, socket, head);
   });
-  await listening(server, listen);
+  const closeParts = async (): Promise<void> => {
+    stop.abort();
+    await parts.agents.close();
+    await parts.transactor.idle();
+    await parts.feed.close();
+  };
+  try {
+    await listening(server, listen);
+  } catch (error) {
+    await closeParts();
+    const why = error instanceof Error && 'code' in error ? LISTEN_WORDS[String(error.code)] : undefined;
+    const words = why ?? (error instanceof Error ? error.message : String(error));
+    throw new Error(`cannot listen on ${listen.host} port ${listen.port}: ${words}`, { cause: error });
+  }
   const { port } = server.address() as AddressInfo;
   const url = urlOf(identity, listen.host, port);
   place = placeOf(options, identity, port);
@@ -120,19 +134,21 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     fingerprint: identity?.fingerprint,
     parts,
     async close() {
-      stop.abort();
       clearInterval(sweep);
       upkeep.close();
-      await parts.agents.close();
-      await new Promise<void>((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      });
-      await parts.transactor.idle();
-      await parts.feed.close();
+      server.close();
+      await closeParts();
+      server.closeAllConnections();
+      if (server.listening) await once(server, 'close');
     },
   };
 }
+
+const LISTEN_WORDS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another program listens there',
+  EADDRNOTAVAIL: 'this machine does not have that address',
+  EACCES: 'that port needs more rights',
+};
 
 /** Undefined: plain HTTP. */
 function identityFor({ tls, listen, stateDirectory }: ServerOptions): Identity | undefined {

@@ -2,7 +2,7 @@
 // was committed. When the past is gone, or the store was away, everything is read anew.
 
 import type { Log } from '../../lib/log.ts';
-import { Compacted, type Entry, type Rev, type Store, type WatchBatch } from '../../store/store.ts';
+import { Compacted, type Entry, OutcomeUnknown, type Rev, type Store, type WatchBatch } from '../../store/store.ts';
 import { REVISION_KEY } from './keys.ts';
 
 export interface Follower {
@@ -21,7 +21,7 @@ export class Feed {
   readonly #log: Log;
   readonly #stop = new AbortController();
   #at: Rev = 0n;
-  #waiting: { readonly rev: Rev; readonly done: () => void }[] = [];
+  #waiting: { readonly rev: Rev; readonly done: () => void; readonly failed: (error: Error) => void }[] = [];
   #running: Promise<void> | undefined;
 
   constructor(store: Store, followers: readonly Follower[], log: Log) {
@@ -37,18 +37,21 @@ export class Feed {
     this.#running = this.#run();
   }
 
-  /** Resolves when everything up to this revision has reached the followers. */
+  /**
+   * Resolves when everything up to this revision has reached the followers, or the feed is closed. Throws OutcomeUnknown
+   * when the store goes away before: what was written at that revision may or may not be there.
+   */
   async through(rev: Rev): Promise<void> {
-    if (this.#at >= rev) return;
-    await new Promise<void>((done) => {
-      this.#waiting.push({ rev, done });
+    if (this.#at >= rev || this.#stop.signal.aborted) return;
+    await new Promise<void>((done, failed) => {
+      this.#waiting.push({ rev, done, failed });
     });
   }
 
   async close(): Promise<void> {
     this.#stop.abort();
-    await this.#running;
     for (const { done } of this.#waiting.splice(0)) done();
+    await this.#running;
   }
 
   async #run(): Promise<void> {
@@ -73,6 +76,8 @@ export class Feed {
         // Said once for each time that it goes wrong, not four times a second.
         if (!failing) this.#log.error('cannot follow the store; trying again until it works', { error });
         failing = true;
+        for (const { failed } of this.#waiting.splice(0))
+          failed(new OutcomeUnknown('the store went away', { cause: error }));
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }
