@@ -265,12 +265,13 @@ export class Agents {
     this.#scopes.touch(touched);
     // A host whose ports come or go gets other devices, touched or not.
     const hosts = new Set<Id | undefined>();
+    const portsChanged = refs.some(({ kind }) => kind === 'port');
     for (const { kind, id } of refs) {
       if (kind !== 'port') continue;
       for (const topology of [before, after]) hosts.add(topology.object('port', id)?.hostId);
     }
     for (const [hostId, { session }] of this.#connected) {
-      if (hosts.has(hostId) || [...touched].some((id) => session.has(id))) session.touch();
+      if (hosts.has(hostId) || [...touched].some((id) => session.has(id))) session.touch(portsChanged);
     }
     this.#progressed();
   }

@@ -35,6 +35,8 @@ export class Session {
   readonly #parts: SessionParts;
   readonly #scopes: Scopes;
   readonly #subscribed = new Set<Id>();
+  /** Devices that the agent is to have; undefined: to be worked out. */
+  #wanted: ReadonlySet<Id> | undefined;
   /** Device -> what the agent has of it. */
   readonly #sent = new Map<Id, Scope>();
   /** `<host>/<kind>/<id>` -> what is to be told. */
@@ -89,9 +91,10 @@ export class Session {
     if (!this.#greeted) return;
     const { config } = this.#parts;
     this.#doneRevision = undefined;
+    this.#wanted = undefined;
     this.#sent.clear();
     this.#statuses.clear();
-    for (const id of this.#wanted()) this.#sent.set(id, this.#scopes.of(id));
+    for (const id of this.#devices()) this.#sent.set(id, this.#scopes.of(id));
     const objects = new Map([...this.#sent.values()].flatMap((scope) => [...scope]));
     this.#send(snapshotFrames(config.revision, objects.values(), this.#statusesAbout(objects.values())));
     this.#sentRevision = config.revision;
@@ -100,6 +103,7 @@ export class Session {
 
   subscribe(deviceIds: readonly Id[]): void {
     for (const id of deviceIds) this.#subscribed.add(id);
+    this.#wanted = undefined;
     this.#flushNow();
     this.#tellSubscribed(deviceIds);
   }
@@ -112,10 +116,11 @@ export class Session {
     this.#send([JSON.stringify({ kind: 'heartbeat', revision: this.#parts.config.revision })]);
   }
 
-  /** Something in scope changed, or the scope. */
-  touch(): void {
+  /** Something in scope changed; `devices`: perhaps also which devices are in scope. */
+  touch(devices: boolean): void {
     if (!this.#greeted) return;
     this.#dirty = true;
+    if (devices) this.#wanted = undefined;
     this.#soon();
   }
 
@@ -165,8 +170,9 @@ export class Session {
     this.#socket.terminate();
   }
 
-  #wanted(): Set<Id> {
-    return new Set([UNDERLAY, ...devicesOf(this.#parts.config.topology, this.hostId), ...this.#subscribed]);
+  #devices(): ReadonlySet<Id> {
+    this.#wanted ??= new Set([UNDERLAY, ...devicesOf(this.#parts.config.topology, this.hostId), ...this.#subscribed]);
+    return this.#wanted;
   }
 
   #tellSubscribed(deviceIds: readonly Id[]): void {
@@ -215,7 +221,7 @@ export class Session {
 
   /** What the agent lacks and what it has too much, from what it has of each device. */
   #difference(): { put: Scope; fresh: readonly Resource[]; del: readonly ResourceRef[] } {
-    const wanted = this.#wanted();
+    const wanted = this.#devices();
     const put = new Map<string, Resource>();
     const fresh = new Set<string>();
     const maybeGone = new Map<string, ResourceRef>();
