@@ -124,6 +124,17 @@ test('flows are a table of the busiest', async () => {
   );
 });
 
+test('counters name reasons and ports, then the counts of the agent itself', async () => {
+  const counters = [
+    { kind: 'portRx', id: 1, packets: 9, bytes: 900, portId: idOf(4) },
+    { kind: 'drop', id: 6, packets: 3, bytes: 300, name: 'noRoute', portId: idOf(5) },
+    { kind: 'tunnelRx', id: 2, packets: 1, bytes: 60 },
+  ];
+  const server = cloud().answer(`GET /v1/hosts/${idOf(1)}/counters`, { counters, agent: { flows: 12 } });
+  const { out } = await runAgainst(server, 'host', 'counters', 'h1');
+  assert.match(out, /\nportRx +- +vm1 +9 +900\ndrop +noRoute +vm2 +3 +300\ntunnelRx +2 +- +1 +60\n\nflows +12\n$/);
+});
+
 const TRACE = {
   verdict: 'forward',
   why: 'to vm2',

@@ -1,10 +1,10 @@
-// aya host add|join-token|audit|flows: hosts join, and are asked what is in their kernel.
+// aya host add|join-token|audit|flows|counters: hosts join, and are asked what is in their kernel.
 
 import type { Command } from 'commander';
 import type { Answered } from '../client/client.ts';
 import { type CliIo, type Context, contextOf } from './context.ts';
 import { CliError, EXIT, exitCodeOf, sentenceOf } from './exit.ts';
-import { counted, formatAge, formatTable } from './table.ts';
+import { counted, formatAge, formatPairs, formatTable } from './table.ts';
 
 export function addHostVerbs(group: Command, io: CliIo): void {
   group
@@ -40,6 +40,24 @@ export function addHostVerbs(group: Command, io: CliIo): void {
     .description('show the busiest flows in the kernel of a host')
     .addHelpText('after', '\nExample:\n  aya host flows h1')
     .action(async (name: string, _options: object, command: Command) => flows(contextOf(io, command), name));
+  group
+    .command('counters <host>')
+    .description('show what a host has counted: ports, rules, drops, what came up to its agent')
+    .addHelpText('after', '\nExample:\n  aya host counters h1')
+    .action(async (name: string, _options: object, command: Command) => counters(contextOf(io, command), name));
+}
+
+async function counters(context: Context, name: string): Promise<void> {
+  const report = await context.client.counters(await context.names.idOf(['host'], name));
+  if (context.json) return context.outJson(report);
+  const rows = [];
+  for (const { kind, id, name: reason, portId, packets, bytes } of report.counters) {
+    const port = portId === undefined ? undefined : await context.names.nameOf(['port'], portId);
+    rows.push({ kind, what: reason ?? (portId === undefined ? id : undefined), port, packets, bytes });
+  }
+  if (rows.length > 0) context.out(formatTable(['kind', 'what', 'port', 'packets', 'bytes'], rows));
+  const own = Object.entries(report.agent);
+  if (own.length > 0) context.out(`\n${formatPairs(own)}`);
 }
 
 /** The token alone on standard output: a script can take it. What to do with it goes to standard error. */
