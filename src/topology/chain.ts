@@ -126,15 +126,14 @@ export const ruleSchema = resource(
 );
 export type Rule = Static<typeof ruleSchema>;
 
-/** Conditions on what only the first fragment of a packet carries. */
-export const L4_CONDITIONS = [
+/** Conditions that only IP packets meet. */
+const L4_CONDITIONS = [
   'sourcePorts',
   'destinationPorts',
   'icmpType',
   'icmpCode',
   'tcpFlags',
 ] as const satisfies (keyof Match)[];
-export const looksAtL4 = (match: Match): boolean => L4_CONDITIONS.some((name) => match[name] !== undefined);
 
 const ETHER_TYPE = { ip4: 0x0800, arp: 0x0806, ip6: 0x86dd } as const;
 const WITH_PORTS: readonly number[] = [6, 17, 132]; // TCP, UDP, SCTP
@@ -220,12 +219,8 @@ function checkLists(match: Match): Finding[] {
 }
 
 function checkFragments(match: Match): Finding[] {
-  const { fragments } = match;
-  if (fragments === undefined || fragments === 'header' || fragments === 'unfragmented') return [];
-  const l4 = L4_CONDITIONS.filter((name) => match[name] !== undefined);
-  if (l4.length === 0) return [];
-  const why = `only the first fragment carries what ${l4.join(', ')} look at`;
-  return [invalid('/fragments', `${why}: make fragments header or unfragmented, or leave it out`)];
+  if (match.fragments !== 'nonheader' || match.tcpFlags === undefined) return [];
+  return [invalid('/fragments', 'later fragments carry no TCP flags: leave fragments or tcpFlags out')];
 }
 
 type Held = <K extends keyof Match>(name: K) => Match[K] | undefined;

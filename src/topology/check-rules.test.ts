@@ -107,19 +107,12 @@ const ROWS: readonly Row[] = [
     [rule(20, { chainId: id('chain', 3), action: 'jump', jumpChainId: id('chain', 1) })],
     ['422 invalid /jumpChainId chain "log"#3 would jump to chain "in"#1, which jumps back to it: break the loop'],
   ],
+  ['ports of later fragments', [rule(20, {}, { fragments: 'nonheader', destinationPorts: { from: 53, to: 53 } })], []],
+  ['ICMP type of all fragments', [rule(20, {}, { fragments: 'any', icmpType: 8 })], []],
   [
-    'ports of later fragments',
-    [rule(20, {}, { fragments: 'nonheader', protocol: 17, destinationPorts: { from: 53, to: 53 } })],
-    [
-      '422 invalid /match/fragments only the first fragment carries what destinationPorts look at: make fragments header or unfragmented, or leave it out',
-    ],
-  ],
-  [
-    'ports of all fragments',
-    [rule(20, {}, { fragments: 'any', icmpType: 8 })],
-    [
-      '422 invalid /match/fragments only the first fragment carries what icmpType look at: make fragments header or unfragmented, or leave it out',
-    ],
+    'TCP flags of later fragments',
+    [rule(20, {}, { fragments: 'nonheader', protocol: 6, tcpFlags: { set: 2, of: 2 } })],
+    ['422 invalid /match/fragments later fragments carry no TCP flags: leave fragments or tcpFlags out'],
   ],
   ['ports of first fragments', [rule(20, {}, { fragments: 'header', destinationPorts: { from: 53, to: 53 } })], []],
   [

@@ -440,7 +440,7 @@ test('a rule that is put between others touches its own position alone', () => {
   ]);
 });
 
-test('fragments default to header where the packet is looked at beyond IP', () => {
+test('fragments default to any, whatever else is looked at', () => {
   const rule = (n: number, match: Partial<Objects['rule']['match']>) =>
     sample('rule', n, { chainId: sampleId('chain', 1), action: 'accept', match: { not: [], invert: false, ...match } });
   const topology = build(
@@ -452,6 +452,6 @@ test('fragments default to header where the packet is looked at beyond IP', () =
   );
   assert.deepEqual(
     topology.chain(sampleId('chain', 1))!.rules.map(({ match }) => match.fragments),
-    ['any', 'header', 'header', 'unfragmented'],
+    ['any', 'any', 'any', 'unfragmented'],
   );
 });

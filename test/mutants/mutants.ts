@@ -69,7 +69,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'the tag of a route look-up is too narrow',
     file: 'src/simulate/router.ts',
     find: 'walk.ask(QUESTION.routes(router.id), asked);',
-    replace: 'walk.ask(QUESTION.routes(router.id), { ip: walk.peekDestination(), bits: typeof walk.peekDestination() === "number" ? 32 : 128 });',
+    replace:
+      'walk.ask(QUESTION.routes(router.id), { ip: walk.peekDestination(), bits: typeof walk.peekDestination() === "number" ? 32 : 128 });',
   },
   {
     name: 'a chain that was passed leaves no tag beyond its last rule',

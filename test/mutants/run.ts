@@ -27,7 +27,10 @@ async function catchMutant(mutant: Mutant): Promise<string | undefined> {
     for (const folder of ['src', 'test']) cpSync(join(root, folder), join(copy, folder), { recursive: true });
     cpSync(join(root, 'package.json'), join(copy, 'package.json'));
     symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
-    writeFileSync(join(copy, mutant.file), text.replace(mutant.find, () => mutant.replace));
+    writeFileSync(
+      join(copy, mutant.file),
+      text.replace(mutant.find, () => mutant.replace),
+    );
     for (const suite of SUITES) if (!(await passes(copy, suite))) return suite;
     return undefined;
   } finally {
@@ -41,7 +44,7 @@ function passes(folder: string, suite: string): Promise<boolean> {
       cwd: folder,
       stdio: 'ignore',
       timeout: SUITE_TIMEOUT_MS,
-      env: { ...process.env, PROPERTY_RUNS, SCENARIO_ENGINES: 'pure', NODE_TEST_CONTEXT: undefined },
+      env: { ...process.env, PROPERTY_RUNS, SCENARIO_ENGINES: 'pure,memory', NODE_TEST_CONTEXT: undefined },
     });
     child.on('close', (code) => resolve(code === 0));
   });
@@ -55,7 +58,9 @@ async function worker(): Promise<void> {
       if (suite === undefined) failed++;
       else passed++;
       const seconds = ((performance.now() - started) / 1000).toFixed(1);
-      console.log(suite === undefined ? `  SURVIVED: ${mutant.name}` : `  caught: ${mutant.name} (${suite}, ${seconds} s)`);
+      console.log(
+        suite === undefined ? `  SURVIVED: ${mutant.name}` : `  caught: ${mutant.name} (${suite}, ${seconds} s)`,
+      );
     } catch (error) {
       failed++;
       console.log(`  broken: ${mutant.name}: ${error instanceof Error ? error.message : error}`);

@@ -29,32 +29,28 @@ const lessonText = ({ learn }: Result): string =>
 test('a packet under the mask gets the same verdict', () => {
   let mixes = 0;
   fc.assert(
-    fc.property(
-      edits(25),
-      fc.array(packet, { minLength: 8, maxLength: 16 }),
-      (before, packets) => {
-        const cloud = new Cloud();
-        for (const each of before) applyEdit(cloud, each);
-        const keys = packets.map((each) => keyOf(cloud, each));
-        for (const [at, key] of keys.entries()) {
-          const result = simulate({ key, frame: NO_FRAME, lengthBytes: 0 }, cloud.model.topology, cloud.learned);
-          if (result.verdict === 'needs') continue;
-          for (const other of keys) {
-              const covered = mixed(key, other, result.mask);
-            const again = simulate(
-              { key: covered, frame: NO_FRAME, lengthBytes: 0 },
-              cloud.model.topology,
-              cloud.learned,
-            );
-            const told = `${packets[at]!.words}\nclass ${formatMatch(key, result.mask)}\n${result.why}\ncovers ${formatMatch(covered)}\n${again.why}`;
-            assert.equal(formatActions(again.actions), formatActions(result.actions), told);
-            assert.equal(again.verdict, result.verdict, told);
-            assert.equal(lessonText(again), lessonText(result), told);
-            mixes++;
-          }
+    fc.property(edits(25), fc.array(packet, { minLength: 8, maxLength: 16 }), (before, packets) => {
+      const cloud = new Cloud();
+      for (const each of before) applyEdit(cloud, each);
+      const keys = packets.map((each) => keyOf(cloud, each));
+      for (const [at, key] of keys.entries()) {
+        const result = simulate({ key, frame: NO_FRAME, lengthBytes: 0 }, cloud.model.topology, cloud.learned);
+        if (result.verdict === 'needs') continue;
+        for (const other of keys) {
+          const covered = mixed(key, other, result.mask);
+          const again = simulate(
+            { key: covered, frame: NO_FRAME, lengthBytes: 0 },
+            cloud.model.topology,
+            cloud.learned,
+          );
+          const told = `${packets[at]!.words}\nclass ${formatMatch(key, result.mask)}\n${result.why}\ncovers ${formatMatch(covered)}\n${again.why}`;
+          assert.equal(formatActions(again.actions), formatActions(result.actions), told);
+          assert.equal(again.verdict, result.verdict, told);
+          assert.equal(lessonText(again), lessonText(result), told);
+          mixes++;
         }
-      },
-    ),
+      }
+    }),
     { numRuns: runs },
   );
   assert.ok(mixes > runs * 10, `only ${mixes} mixes were tried`);
@@ -62,21 +58,17 @@ test('a packet under the mask gets the same verdict', () => {
 
 test('the mask that is installed holds every bit that was looked at', () => {
   fc.assert(
-    fc.property(
-      edits(20),
-      fc.array(packet, { minLength: 10, maxLength: 40 }),
-      (before, packets) => {
-        const cloud = new Cloud();
-        for (const each of before) applyEdit(cloud, each);
-        const book = new MaskBook();
-        for (const each of packets) {
-          const key = keyOf(cloud, each);
-          const { mask } = simulate({ key, frame: NO_FRAME, lengthBytes: 0 }, cloud.model.topology, cloud.learned);
-          const live = book.take(key, mask);
-          for (let at = 0; at < KEY_BYTES; at++) assert.equal(mask[at]! & ~live.mask[at]!, 0, formatMatch(key, mask));
-        }
-      },
-    ),
+    fc.property(edits(20), fc.array(packet, { minLength: 10, maxLength: 40 }), (before, packets) => {
+      const cloud = new Cloud();
+      for (const each of before) applyEdit(cloud, each);
+      const book = new MaskBook();
+      for (const each of packets) {
+        const key = keyOf(cloud, each);
+        const { mask } = simulate({ key, frame: NO_FRAME, lengthBytes: 0 }, cloud.model.topology, cloud.learned);
+        const live = book.take(key, mask);
+        for (let at = 0; at < KEY_BYTES; at++) assert.equal(mask[at]! & ~live.mask[at]!, 0, formatMatch(key, mask));
+      }
+    }),
     { numRuns: Math.ceil(runs / 3) },
   );
 });

@@ -2,7 +2,7 @@
 
 import { lpmDifferences, lpmOf, lpmWith } from '../../lib/lpm.ts';
 import { type Mac, parseMac, parsePrefix } from '../../packet/address.ts';
-import { type Chain, looksAtL4, type Match, type Rule } from '../chain.ts';
+import type { Chain, Match, Rule } from '../chain.ts';
 import type { AddressSet } from '../group.ts';
 import type { AddressSetNode, ChainNode, Change, MatchNode, RuleNode } from '../nodes.ts';
 import type { Id } from '../resource.ts';
@@ -19,7 +19,7 @@ function maskedMac(given: Match['etherSource']): MatchNode['etherSource'] {
 
 function matchNode(match: Match): MatchNode {
   return {
-    fragments: match.fragments ?? (looksAtL4(match) ? 'header' : 'any'),
+    fragments: match.fragments ?? 'any',
     inPortIds: match.inPortIds && new Set(match.inPortIds),
     outPortIds: match.outPortIds && new Set(match.outPortIds),
     ingressPortGroupId: match.ingressPortGroupId,
