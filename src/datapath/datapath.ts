@@ -22,7 +22,7 @@ export interface InstalledFlow extends FlowEntry {
   readonly idleMs: number;
 }
 
-/** A packet that came up. `frame` is a view that is valid until the next `poll`; tags are in line. */
+/** A packet that came up. `key` and `frame` are views, valid until the next `poll` or `wait`; tags are in line. */
 export interface Miss {
   readonly cause: UpCause;
   /** The full key, not masked. */

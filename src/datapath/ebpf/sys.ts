@@ -1,7 +1,7 @@
 // The only foreign functions of the house: libbpf.so.1, and the few calls of libc that Node does not offer.
 // Everything is synchronous but `pollReadable`. Numbers are file descriptors and interface indices of the calling
 // process and its network namespace. A typed array that is handed over is used in place; what C keeps a pointer to
-// lies in an Arena.
+// lies in an Arena. Long on purpose: whatever can crash the process is in this one file.
 
 import fs from 'node:fs';
 import os from 'node:os';
