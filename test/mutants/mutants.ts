@@ -90,7 +90,7 @@ function verdictOf`,
     name: 'a MAC that is not known leaves no tag',
     file: 'src/simulate/walk.ts',
     find: 'this.ask(QUESTION.mac(bridge.id, vlan, mac));',
-    replace: 'if (bridge.macs.has(`${vlan}/${mac}`)) this.ask(QUESTION.mac(bridge.id, vlan, mac));',
+    replace: 'if (bridge.macs.has([vlan, mac].join("/"))) this.ask(QUESTION.mac(bridge.id, vlan, mac));',
   },
   {
     name: 'a neighbour that was learned leaves no tag',
