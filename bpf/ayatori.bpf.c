@@ -101,7 +101,6 @@ static __always_inline int from_agent(struct __sk_buff *skb)
 	if (sense == SENSE_DELIVER) {
 		enter(c, ENTRY_AGENT, 0);
 		c->number = number;
-		c->flood_direct = 1;
 		return deliver_number(skb);
 	}
 	if (sense != SENSE_FROM && sense != SENSE_MEMBER) {

@@ -47,7 +47,6 @@ struct context {
 	__u32 host;
 	__u32 key_bits;     /* KEY_* beside the number in the tunnel key */
 	__u32 flood;        /* entry of `floods` in hand */
-	__u32 flood_direct; /* members get it without a look-up */
 	__u32 flood_local;  /* hosts get no copy */
 
 	/* From here on nothing is cleared for a new packet. */

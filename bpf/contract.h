@@ -25,7 +25,7 @@
 /* skb->mark of a packet that the agent (or a flood) hands to inject_ingress. 0 in SENSE means: drop. */
 #define MARK_SENSE_SHIFT 30
 #define SENSE_FROM 1    /* number is a port: treat the packet as if it had entered there */
-#define SENSE_DELIVER 2 /* number is a port or a flood: deliver it, no look-up at a port, all members at a flood */
+#define SENSE_DELIVER 2 /* number is a port, or a flood whose members are looked up: deliver it */
 #define SENSE_MEMBER 3  /* number is a port: look the packet up as a flooded frame for this member */
 /* Set by the program's own copies of a flood, never by the agent: only these may go up when they find no flow. */
 #define MARK_FLOODED 0x20000000

@@ -97,16 +97,13 @@ __noinline int flood_entry(struct __sk_buff *skb)
 		if (entry->member[i] == c->key.port)
 			continue;
 		c->number = entry->member[i];
-		if (c->flood_direct)
-			deliver(skb);
-		else
-			deliver_for_look_up(skb);
+		deliver_for_look_up(skb);
 	}
 	c->number = flood;
 	return entry->next;
 }
 
-/* To flood c->number: c->flood_direct and c->flood_local say how. The packet itself ends here. */
+/* To flood c->number, its members here only if c->flood_local. The packet itself ends here. */
 __noinline int flood(struct __sk_buff *skb)
 {
 	struct context *c = context_of();

@@ -41,7 +41,7 @@ export interface Miss {
 export type Sense =
   /** As if it had entered at this port. */
   | 'from'
-  /** Hand it to this port, or to every member of this flood, without any look-up at the port. */
+  /** Hand it to this port without a look-up; or flood it: each member is looked up, here and on other hosts. */
   | 'deliver'
   /** Look it up as a flooded frame for this member. */
   | 'member';
@@ -88,6 +88,9 @@ export interface Budgets {
   readonly service: { readonly perSecond: number; readonly burst: number };
   readonly exception: { readonly perSecond: number; readonly burst: number };
 }
+
+/** Packets of one key that come up while no answer is there: all fragments of the largest datagram, not a stream. */
+export const PENDING = { packets: 64, milliseconds: 200 } as const;
 
 /** Thrown by `install` when there is no room: nothing of the call was installed. */
 export class DatapathFull extends Error {

@@ -16,18 +16,19 @@ import type { Ip } from '../packet/address.ts';
 import { PROTOCOL } from '../packet/ipv4.ts';
 import { parsePacket } from '../packet/packet.ts';
 import { NUMBERS } from './contract.ts';
-import type {
-  Budgets,
-  Counter,
-  CounterKind,
-  Datapath,
-  Delivery,
-  FloodGroup,
-  FlowEntry,
-  Injection,
-  InstalledFlow,
-  Miss,
-  UnderlayHost,
+import {
+  type Budgets,
+  type Counter,
+  type CounterKind,
+  type Datapath,
+  type Delivery,
+  type FloodGroup,
+  type FlowEntry,
+  type Injection,
+  type InstalledFlow,
+  type Miss,
+  PENDING,
+  type UnderlayHost,
 } from './datapath.ts';
 import {
   type Bucket,
@@ -99,7 +100,10 @@ export class MemoryDatapath implements Datapath {
   constructor(options: MemoryOptions) {
     this.#options = options;
     this.#flows = new MemoryFlows(options.flowsMax ?? 262_144);
-    this.#pending = new MemoryPending(options.pendingPackets ?? 8, options.pendingMs ?? 1000);
+    this.#pending = new MemoryPending(
+      options.pendingPackets ?? PENDING.packets,
+      options.pendingMs ?? PENDING.milliseconds,
+    );
   }
 
   // ---- what happens outside: guests and other hosts --------------------------------------------------------------
@@ -251,7 +255,7 @@ export class MemoryDatapath implements Datapath {
           this.#deliver(walk, output.port, output.frame);
           break;
         case 'flood':
-          this.#flood(walk, output.flood, output.frame, false);
+          this.#flood(walk, output.flood, output.frame);
           break;
         case 'answer':
           this.#answer(walk, output.frame);
@@ -281,19 +285,18 @@ export class MemoryDatapath implements Datapath {
   /** To a port or flood, without a look-up at a port. */
   #deliverNumber(walk: Walk, number: number, frame: Uint8Array): void {
     if (this.#delivery.has(number)) this.#deliver(walk, number, frame);
-    else if (this.#floods.has(number)) this.#flood(walk, number, frame, walk.entry === 'agent');
+    else if (this.#floods.has(number)) this.#flood(walk, number, frame);
     else this.#drop(walk.port, DROP.noDelivery, frame);
   }
 
   /** One copy for each host, not for a packet that came from one; each member but the ingress port. */
-  #flood(walk: Walk, flood: number, frame: Uint8Array, direct: boolean): void {
+  #flood(walk: Walk, flood: number, frame: Uint8Array): void {
     const group = this.#floods.get(flood);
     if (group === undefined) return;
     if (walk.entry !== 'tunnel') for (const host of group.hosts) this.#toHost(walk, host, flood, frame);
     for (const member of group.members) {
       if (member === walk.port) continue;
-      if (direct) this.#deliver(walk, member, frame);
-      else this.#process({ entry: 'flooded', port: member, forwarded: false }, frame, flood, 0);
+      this.#process({ entry: 'flooded', port: member, forwarded: false }, frame, flood, 0);
     }
   }
 

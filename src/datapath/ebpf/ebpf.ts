@@ -3,18 +3,19 @@
 
 import type { UpCause } from '../../flow/reasons.ts';
 import { NUMBERS, STRUCTS } from '../contract.ts';
-import type {
-  Budgets,
-  Counter,
-  CounterKind,
-  Datapath,
-  Delivery,
-  FloodGroup,
-  FlowEntry,
-  Injection,
-  InstalledFlow,
-  Miss,
-  UnderlayHost,
+import {
+  type Budgets,
+  type Counter,
+  type CounterKind,
+  type Datapath,
+  type Delivery,
+  type FloodGroup,
+  type FlowEntry,
+  type Injection,
+  type InstalledFlow,
+  type Miss,
+  PENDING,
+  type UnderlayHost,
 } from '../datapath.ts';
 import { type Devices, devicesOf, ensureDevices } from './devices.ts';
 import { Injector } from './inject.ts';
@@ -46,9 +47,6 @@ export const DEFAULT_BUDGETS: Budgets = {
   service: { perSecond: 100, burst: 50 },
   exception: { perSecond: 1_000, burst: 200 },
 };
-/** Packets of one key that go up while no answer is there, and for how long: a handshake's retries, no stream. */
-const PENDING_PACKETS = 4;
-const PENDING_MS = 200;
 
 const SETTINGS = STRUCTS.settings;
 const MISS = STRUCTS.miss_record;
@@ -96,8 +94,8 @@ export class EbpfDatapath implements Datapath {
     this.#set('tunnel_ifindex', interfaceIndex(devices.tunnel)!);
     this.#set('inject_ifindex', inject);
     this.#set('tunnel_udp_port', options.tunnelUdpPort);
-    this.#set('pending_packets', PENDING_PACKETS);
-    this.#set('pending_ms', PENDING_MS);
+    this.#set('pending_packets', PENDING.packets);
+    this.#set('pending_ms', PENDING.milliseconds);
     this.setBudgets(options.budgets ?? DEFAULT_BUDGETS);
     this.#flows = new KernelFlows(
       { flows: programs.map('flows'), masks: programs.map('masks'), actions: programs.map('actions') },
