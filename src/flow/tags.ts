@@ -22,6 +22,7 @@ export interface Touch {
 
 export function touches(touch: Touch, tag: Tag): boolean {
   if (touch.question !== tag.question) return false;
-  if (touch.prefix !== undefined && tag.prefix !== undefined && !prefixesOverlap(touch.prefix, tag.prefix)) return false;
+  if (touch.prefix !== undefined && tag.prefix !== undefined && !prefixesOverlap(touch.prefix, tag.prefix))
+    return false;
   return touch.at === undefined || tag.upTo === undefined || touch.at <= tag.upTo;
 }
