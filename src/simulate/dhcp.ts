@@ -18,7 +18,7 @@ export function dhcp(walk: Walk, port: PortNode): Stop | undefined {
   walk.ask(QUESTION.dhcp(port.deviceId));
   if (bridge === undefined || !bridge.adminUp || bridge.dhcp.length === 0) return undefined;
   const family = walk.view.family();
-  if (family === undefined || !mayBeForServer(walk) || !isDhcp(walk, family) || walk.view.cameTagged())
+  if (family === undefined || !mayBeForServer(walk, bridge) || !isDhcp(walk, family) || walk.view.cameTagged())
     return undefined;
   const mac = walk.view.ethernetSource();
   if (port.mac !== undefined && port.mac !== mac) return undefined;
@@ -36,7 +36,10 @@ export function dhcp(walk: Walk, port: PortNode): Stop | undefined {
 }
 
 /** L4 ports are only looked at where a request may be: else each port would make a class of its own. */
-const mayBeForServer = (walk: Walk): boolean => isGroupMac(walk.view.ethernetDestination());
+function mayBeForServer(walk: Walk, bridge: BridgeNode): boolean {
+  if (isGroupMac(walk.view.ethernetDestination())) return true;
+  return walk.view.family() === 4 && walk.view.matches('destination', bridge.dhcpServers).values.length > 0;
+}
 
 /** A subnet with a fixed address for the MAC wins over one with an address of the port, that over one with neither. */
 function leaseFor(bridge: BridgeNode, port: PortNode, mac: Mac, family: 4 | 6): Lease | undefined {

@@ -24,7 +24,7 @@ export function answerDhcp4(walk: Walk, lease: Lease): Uint8Array | undefined {
   const asked = parseMessage(walk.frame);
   if (asked === undefined || asked.op !== DHCP4_OP.request || asked.clientMac !== lease.mac) return undefined;
   const address = lease.address as Ip4;
-  const serverId = serverIdOf(lease);
+  const serverId = lease.network.serverId!;
   if (asked.options.serverId !== undefined && asked.options.serverId !== serverId) return undefined;
   switch (asked.options.messageType) {
     case DHCP4.discover:
@@ -42,7 +42,7 @@ export function answerDhcp4(walk: Walk, lease: Lease): Uint8Array | undefined {
 
 function answer(asked: Dhcp4Message, lease: Lease, messageType: number, address: Ip4): Uint8Array {
   const refused = messageType === DHCP4.nak;
-  const serverId = serverIdOf(lease);
+  const serverId = lease.network.serverId!;
   const identity: Dhcp4Options = {
     messageType,
     serverId,
@@ -117,12 +117,6 @@ function classlessRoutes(lease: Lease, gateway: Ip4 | undefined): Dhcp4Route[] {
   });
   if (routes.length > 0 && gateway !== undefined) routes.push({ destination: NONE, bits: 0, gateway });
   return routes;
-}
-
-function serverIdOf(lease: Lease): Ip4 {
-  const { subnet, prefix } = lease.network;
-  const first = ((prefix.ip as number) + 1) as Ip4;
-  return parseOptional(subnet.serverAddress) ?? parseOptional(subnet.gateway) ?? first;
 }
 
 const parseOptional = (text: string | undefined): Ip4 | undefined => (text === undefined ? undefined : parseIp4(text));

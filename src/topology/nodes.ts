@@ -2,7 +2,7 @@
 // immutable; a node is rebuilt when an object that it was made of changes, and shared between revisions otherwise.
 
 import type { Lpm } from '../lib/lpm.ts';
-import type { InterfaceAddress, Ip, Mac, Prefix } from '../packet/address.ts';
+import type { InterfaceAddress, Ip, Ip4, Mac, Prefix } from '../packet/address.ts';
 import type { Kind, Objects } from './kinds.ts';
 import type { Id } from './resource.ts';
 
@@ -51,11 +51,15 @@ export interface BridgeNode {
   /** Who has an address by configuration: bound ports' and peer router ports'. First configured wins. */
   readonly neighbours: ReadonlyMap<Ip, { readonly mac: Mac; readonly portId: Id; readonly router: boolean }>;
   readonly dhcp: readonly DhcpNode[];
+  /** Server identifiers of its enabled IPv4 subnets: where guests renew their leases. */
+  readonly dhcpServers: Lpm<true>;
 }
 
 export interface DhcpNode {
   readonly subnet: Objects['dhcpSubnet'];
   readonly prefix: Prefix;
+  /** Server identifier: its own address, the gateway, else the first of the network. Undefined for IPv6. */
+  readonly serverId: Ip4 | undefined;
   /** Fixed addresses by MAC. */
   readonly hosts: ReadonlyMap<Mac, Objects['dhcpHost']>;
 }

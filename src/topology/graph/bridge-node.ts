@@ -1,6 +1,17 @@
 // Bridges: which ports take part in a flood and how, and where addresses are by configuration.
 
-import { type Ip, linkLocalOf, type Mac, parseMac, parsePrefix } from '../../packet/address.ts';
+import { lpmOf } from '../../lib/lpm.ts';
+import {
+  type Ip,
+  type Ip4,
+  isIp4,
+  linkLocalOf,
+  type Mac,
+  type Prefix,
+  parseIp4,
+  parseMac,
+  parsePrefix,
+} from '../../packet/address.ts';
 import type { Bridge } from '../bridge.ts';
 import type { DhcpHost, DhcpSubnet } from '../dhcp.ts';
 import type { BridgeNode, Change, DhcpNode, PortNode } from '../nodes.ts';
@@ -50,7 +61,7 @@ export function bridgeNode(
     ingressDecided: list(was?.ingressDecided, (port) => hasGuest(port) && asked(port)),
     peered: list(was?.peered, (port) => port.peerId !== undefined),
     ...residents(before, state, was, id, changed),
-    dhcp: dhcp ?? was?.dhcp ?? [],
+    ...served(was, dhcp ?? was?.dhcp ?? []),
   };
   return kept(was, node);
 }
@@ -167,12 +178,33 @@ export function dhcpNodes(state: State, bridgeId: Id, was: readonly DhcpNode[] |
       if (mac !== undefined && !byMac.has(mac)) byMac.set(mac, host);
     }
     const old = was?.find((node) => node.subnet.id === id);
-    return [kept(old, { subnet, prefix, hosts: byMac })];
+    return [kept(old, { subnet, prefix, serverId: serverIdOf(subnet, prefix), hosts: byMac })];
   });
   return kept(was, nodes);
 }
 
-const ownFields = ({ portIds, members, ingressDecided, peered, macs, neighbours, dhcp, ...own }: BridgeNode) => own;
+const serverIdOf = (subnet: DhcpSubnet, { ip }: Prefix): Ip4 | undefined =>
+  isIp4(ip) ? (parseIp4(subnet.serverAddress ?? '') ?? parseIp4(subnet.gateway ?? '') ?? ((ip + 1) as Ip4)) : undefined;
+
+function served(was: BridgeNode | undefined, dhcp: readonly DhcpNode[]): Pick<BridgeNode, 'dhcp' | 'dhcpServers'> {
+  if (dhcp === was?.dhcp) return { dhcp, dhcpServers: was.dhcpServers };
+  const ids = new Set(
+    dhcp.flatMap(({ subnet, serverId }) => (subnet.enabled && serverId !== undefined ? [serverId] : [])),
+  );
+  return { dhcp, dhcpServers: lpmOf([...ids].map((ip) => [{ ip, bits: 32 }, true])) };
+}
+
+const ownFields = ({
+  portIds,
+  members,
+  ingressDecided,
+  peered,
+  macs,
+  neighbours,
+  dhcp,
+  dhcpServers,
+  ...own
+}: BridgeNode) => own;
 const memberFields = (node: BridgeNode | undefined) =>
   [node?.members ?? [], node?.ingressDecided ?? [], node?.peered ?? []] as const;
 
