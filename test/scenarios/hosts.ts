@@ -1,6 +1,7 @@
 // Scenarios on two hosts, each with the loops of a real agent over a data path: the in-memory one, or the kernel's
 // program by test-run. Only the wiring of ports and the server between the hosts are played here.
 
+import { audit } from '../../src/agent/audit.ts';
 import { StatusBook } from '../../src/agent/host/status.ts';
 import { LearnedTable } from '../../src/agent/learned.ts';
 import { AnswerLimiter } from '../../src/agent/packet/answers.ts';
@@ -12,9 +13,10 @@ import type { Datapath, FloodGroup, Delivery as Place } from '../../src/datapath
 import { FlowTable } from '../../src/flow/table.ts';
 import { memoryLog } from '../../src/lib/log.ts';
 import { type Ip4, parseIp4 } from '../../src/packet/address.ts';
+import type { Lesson } from '../../src/simulate/result.ts';
 import { simulate, solicit } from '../../src/simulate/simulate.ts';
 import { KIND_NAMES, type Resource, type ResourceRef } from '../../src/topology/kinds.ts';
-import type { HostedStatus, HostedStatusRef } from '../../src/topology/wire.ts';
+import type { AuditReport, HostedStatus, HostedStatusRef } from '../../src/topology/wire.ts';
 import { idOf, type Model } from '../model.ts';
 import type { Delivery, Engine, Sent } from './engine.ts';
 
@@ -104,6 +106,13 @@ class Host {
     let worked = false;
     while (this.#upcalls.turn(this.#clock.ms) > 0 || this.replica.slice(Number.POSITIVE_INFINITY)) worked = true;
     return worked;
+  }
+
+  /** Every flow of the data path beside a fresh computation. */
+  audit(): AuditReport {
+    const { topology, learned } = this.replica;
+    const wouldTeach = (lesson: Lesson) => learned.wouldTeach(lesson, this.#clock.ms);
+    return audit(this.#path.flows(), { hostId: idOf(this.name), topology, learned, wouldTeach, simulate });
   }
 
   /** Plugs, places and floods as the model has them. */
@@ -200,6 +209,10 @@ export class HostsEngine implements Engine {
     this.#fabric.receive(host, node.number, frame);
     this.#settle();
     return { verdict: [], deliveries: this.#deliveries() };
+  }
+
+  audit(): AuditReport[] {
+    return this.#hosts.map((host) => host.audit());
   }
 
   async forget(): Promise<void> {
