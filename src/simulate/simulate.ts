@@ -96,7 +96,7 @@ class Journey {
       return;
     }
     this.walk.note(`bridge ${named(bridge)}`, () => `flooded to port ${portName(member)}`);
-    this.#leave(member);
+    this.#leave(member, unanswered);
   }
 
   born(from: Birthplace): void {
@@ -165,16 +165,17 @@ class Journey {
     const passed = walk.traversed.length;
     this.#flooding.add(flood.bridge.id);
     for (const port of flood.ports) {
-      this.#leave(port);
+      this.#leave(port, unanswered);
       walk.view.header = header;
       walk.traversed.length = passed;
     }
     this.#flooding.delete(flood.bridge.id);
   }
 
-  #leave(port: PortNode): void {
+  /** `reject`: what a rule's reject does, when it is not to tell the sender. */
+  #leave(port: PortNode, reject?: (why: string) => Stop): void {
     const { walk } = this;
-    const stop = port.deviceKind === 'bridge' ? this.#leaveBridge(port) : this.#leaveRouter(port);
+    const stop = port.deviceKind === 'bridge' ? this.#leaveBridge(port, reject) : this.#leaveRouter(port);
     if (stop !== undefined) {
       this.stop(stop);
       return;
@@ -189,10 +190,12 @@ class Journey {
     else this.#enter(peer);
   }
 
-  #leaveBridge(port: PortNode): Stop | undefined {
+  #leaveBridge(port: PortNode, reject?: (why: string) => Stop): Stop | undefined {
     const bridge = this.walk.world.topology.bridge(port.deviceId);
     if (bridge === undefined) return needsDevice(port.deviceId);
-    return fitVlan(this.walk, port) ?? leavePort(this.walk, port, this.#rejectAtBridge({ kind: 'bridge', bridge }));
+    return (
+      fitVlan(this.walk, port) ?? leavePort(this.walk, port, reject ?? this.#rejectAtBridge({ kind: 'bridge', bridge }))
+    );
   }
 
   #leaveRouter(port: PortNode): Stop | undefined {
@@ -223,7 +226,10 @@ class Journey {
   }
 }
 
-/** Packets of the network itself that are refused are not answered. */
+/**
+ * Refused and not answered: packets of the network itself, and copies of a flooded frame, which most members get in
+ * vain; a reset from one of them would end a connection with another.
+ */
 const unanswered = (why: string): Stop => drop(DROP.rejected, why);
 
 function conclude(journey: Journey): Result {

@@ -47,6 +47,7 @@ test('agents cache what a fresh walk says, and guests get what simulate() says',
           told.push(JSON.stringify(each));
           applyEdit(cloud, each);
           await hosts.change();
+          await pure.change();
         }
         for (const report of hosts.audit()) assert.deepEqual(report.differences, [], told.join('\n'));
       }

@@ -4,7 +4,7 @@
 import { portOf } from '../../flow/fields.ts';
 import type { Touch } from '../../flow/tags.ts';
 import { QUESTION } from '../../simulate/question.ts';
-import type { Need } from '../../simulate/result.ts';
+import type { Need, Result } from '../../simulate/result.ts';
 import type { Id } from '../../topology/resource.ts';
 import { PARKED_BYTES_MAX, PARKED_MAX, PARKED_MS, PARKED_PER_PORT } from '../limits.ts';
 import { keep, type Packet } from './arrival.ts';
@@ -16,7 +16,7 @@ export const questionOfNeed = (need: Need): string =>
 
 interface Parked {
   readonly packet: Packet;
-  readonly questions: readonly string[];
+  readonly questions: ReadonlySet<string>;
   readonly until: number;
 }
 
@@ -32,8 +32,11 @@ export class ParkingLot {
     return this.#parked.size;
   }
 
-  /** Keeps a copy until one of its needs is touched. False: no room, the packet is to be dropped. */
-  park(packet: Packet, needs: readonly Need[], now: number): boolean {
+  /**
+   * Keeps a copy until one of its needs is touched, or another question of its walk: it may fare otherwise then.
+   * False: no room, the packet is to be dropped.
+   */
+  park(packet: Packet, { needs, tags }: Pick<Result, 'needs' | 'tags'>, now: number): boolean {
     const { key, frame } = packet.arrival;
     const port = portOf(key);
     const waiting = this.#perPort.get(port) ?? 0;
@@ -44,7 +47,8 @@ export class ParkingLot {
     ) {
       return false;
     }
-    const parked: Parked = { packet: keep(packet), questions: needs.map(questionOfNeed), until: now + PARKED_MS };
+    const questions = new Set([...needs.map(questionOfNeed), ...tags.map((tag) => tag.question)]);
+    const parked: Parked = { packet: keep(packet), questions, until: now + PARKED_MS };
     this.#parked.add(parked);
     this.#perPort.set(port, waiting + 1);
     this.#bytes += frame.length;

@@ -52,7 +52,7 @@ test('what is kept outlives the ring', () => {
 
 test('a packet waits for any of its needs, and goes on once', () => {
   const lot = new ParkingLot();
-  lot.park(packetFrom(5), [needOf(1), needOf(2)], 0);
+  lot.park(packetFrom(5), { needs: [needOf(1), needOf(2)], tags: [] }, 0);
   lot.touched([touchOf(needOf(3))]);
   assert.deepEqual(lot.takeReady(10), []);
   lot.touched([touchOf(needOf(2)), touchOf(needOf(1))]);
@@ -62,7 +62,7 @@ test('a packet waits for any of its needs, and goes on once', () => {
 
 test('packets go on in the order in which they came, a batch at a time', () => {
   const lot = new ParkingLot();
-  for (const port of [7, 5, 6]) lot.park(packetFrom(port), [needOf(1)], 0);
+  for (const port of [7, 5, 6]) lot.park(packetFrom(port), { needs: [needOf(1)], tags: [] }, 0);
   lot.touched([touchOf(needOf(1))]);
   assert.deepEqual(
     lot.takeReady(2).map((packet) => again(packet).number),
@@ -76,8 +76,8 @@ test('packets go on in the order in which they came, a batch at a time', () => {
 
 test('packets wait only so long', () => {
   const lot = new ParkingLot();
-  lot.park(packetFrom(5), [needOf(1)], 0);
-  lot.park(packetFrom(5), [needOf(1)], 10);
+  lot.park(packetFrom(5), { needs: [needOf(1)], tags: [] }, 0);
+  lot.park(packetFrom(5), { needs: [needOf(1)], tags: [] }, 10);
   assert.equal(lot.expire(PARKED_MS - 1), 0);
   assert.equal(lot.expire(PARKED_MS), 1);
   assert.equal(lot.size, 1);
@@ -86,7 +86,7 @@ test('packets wait only so long', () => {
 test('all that waits is bounded in number and in bytes', () => {
   const many = new ParkingLot();
   let taken = 0;
-  for (let n = 0; n < PARKED_MAX + 50; n++) if (many.park(packetFrom(n), [needOf(1)], 0)) taken++;
+  for (let n = 0; n < PARKED_MAX + 50; n++) if (many.park(packetFrom(n), { needs: [needOf(1)], tags: [] }, 0)) taken++;
   assert.equal(taken, PARKED_MAX);
 
   const large = new ParkingLot();
@@ -95,7 +95,7 @@ test('all that waits is bounded in number and in bytes', () => {
   for (let port = 1; port <= 1000; port++) {
     packet.arrival.key[4] = port & 0xff;
     packet.arrival.key[5] = port >> 8;
-    if (large.park(packet, [needOf(1)], 0)) bytes += packet.arrival.frame.length;
+    if (large.park(packet, { needs: [needOf(1)], tags: [] }, 0)) bytes += packet.arrival.frame.length;
   }
   assert.ok(bytes <= PARKED_BYTES_MAX);
   assert.ok(bytes > PARKED_BYTES_MAX - 2 * packet.arrival.frame.length);
@@ -110,4 +110,17 @@ test('sources are limited one by one, and only so many are remembered', () => {
   assert.equal(limiter.admits(1, 'a', 11), true);
   for (let n = 0; n < ANSWER_SOURCES_MAX; n++) limiter.admits(3, `s${n}`, 11);
   assert.equal(limiter.admits(1, 'a', 11), true);
+});
+
+test('a packet goes on when another question of its walk is touched: it may fare otherwise now', () => {
+  const lot = new ParkingLot();
+  lot.park(
+    packetFrom(5),
+    { needs: [needOf(1)], tags: [{ question: 'routes/r', prefix: { ip: parseIp('0.0.0.0')!, bits: 0 } }] },
+    0,
+  );
+  lot.touched([{ question: 'routes/other' }]);
+  assert.equal(lot.takeReady(10).length, 0);
+  lot.touched([{ question: 'routes/r' }]);
+  assert.equal(lot.takeReady(10).length, 1);
 });
