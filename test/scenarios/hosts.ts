@@ -26,7 +26,7 @@ export const ADDRESS: Readonly<Record<HostName, Ip4>> = { h1: parseIp4('192.0.2.
 /** Index of a host in the tables of the other. */
 export const INDEX: Readonly<Record<HostName, number>> = { h1: 1, h2: 2 };
 /** Between two commands: no scenario is about rates, or long enough for a question to be asked again. */
-const STEP_MS = 10;
+const STEP_MS = 1;
 const LONG_MS = 100 * 24 * 3600 * 1000;
 
 /** The data paths of all hosts and the underlay between them. */

@@ -1,14 +1,13 @@
 // Scenarios on simulate() alone: no data path, no agent. Deliveries are computed from the actions; a flood is expanded
 // by simulating the class of each member.
 
+import { MemoryFragments } from '../../src/datapath/memory-tables.ts';
 import { applyActions } from '../../src/flow/apply.ts';
 
-import { FIELD, type FlowKey, FRAGMENT, portOf } from '../../src/flow/fields.ts';
 import { formatActions, formatMatch, formatTags } from '../../src/flow/format.ts';
 import { keyOfFrame } from '../../src/flow/key.ts';
 import { DROP, dropWords } from '../../src/flow/reasons.ts';
 import { formatIp } from '../../src/packet/address.ts';
-import { parsePacket } from '../../src/packet/packet.ts';
 import { formatQuestion, QUESTION } from '../../src/simulate/question.ts';
 import type { Arrival, Born, Need, Recorder, Result, Step } from '../../src/simulate/result.ts';
 import { simulate, solicit } from '../../src/simulate/simulate.ts';
@@ -25,7 +24,8 @@ export class PureEngine implements Engine {
   readonly name = 'pure';
   readonly learned = new LearnedMaps();
   readonly #model: Model;
-  readonly #fragments = new Map<string, Uint8Array>();
+  readonly #fragments = new MemoryFragments();
+  readonly #asked = new Set<string>();
   #parked: Parked[] = [];
 
   constructor(model: Model) {
@@ -83,23 +83,8 @@ export class PureEngine implements Engine {
   arrival(port: string, frame: Uint8Array, flood = 0): Arrival | { drop: number } {
     const parsed = keyOfFrame(frame, this.#model.number(port), flood);
     if (parsed.drop !== undefined) return { drop: parsed.drop };
-    if (!this.#fillPorts(parsed.key, frame)) return { drop: DROP.laterFragmentFirst };
+    if (!this.#fragments.fill(parsed.key, frame)) return { drop: DROP.laterFragmentFirst };
     return { key: parsed.key, frame, lengthBytes: frame.length - 14 };
-  }
-
-  /** What the data path's table of fragments does: later fragments get the ports of their first. */
-  #fillPorts(key: FlowKey, frame: Uint8Array): boolean {
-    const fragment = key[FIELD.fragment.at];
-    if (fragment === FRAGMENT.none) return true;
-    const packet = parsePacket(frame);
-    const datagram = `${portOf(key)} ${packet?.fragment?.id} ${key.subarray(FIELD.source.at, FIELD.sourcePort.at).join()}`;
-    if (fragment === FRAGMENT.first) {
-      this.#fragments.set(datagram, key.slice(FIELD.sourcePort.at, FIELD.sourcePort.at + 4));
-      return true;
-    }
-    const ports = this.#fragments.get(datagram);
-    if (ports !== undefined) key.set(ports, FIELD.sourcePort.at);
-    return ports !== undefined;
   }
 
   #carryOut(port: string, arrival: Arrival, result: Result): Delivery[] {
@@ -115,7 +100,8 @@ export class PureEngine implements Engine {
       }
     }
     for (const need of result.needs) {
-      if (need.kind === 'neighbour') born.push(...solicit(need, this.#model.topology, this.learned));
+      if (need.kind === 'neighbour' && this.#askOnce(need))
+        born.push(...solicit(need, this.#model.topology, this.learned));
     }
     // What the network itself sends came in nowhere: its floods spare no port.
     return [
@@ -139,11 +125,22 @@ export class PureEngine implements Engine {
     return deliveries;
   }
 
+  /** A question is not repeated while its answer is awaited. */
+  #askOnce(need: Extract<Need, { kind: 'neighbour' }>): boolean {
+    const question = QUESTION.neighbour(need.portId, need.ip);
+    if (this.#asked.has(question)) return false;
+    this.#asked.add(question);
+    return true;
+  }
+
   #learn(result: Result): void {
     for (const lesson of result.learn) {
       if (lesson.kind === 'mac')
         this.learned.macs.set(QUESTION.mac(lesson.bridgeId, lesson.vlan, lesson.mac), lesson.portId);
-      else this.learned.neighbours.set(QUESTION.neighbour(lesson.portId, lesson.ip), lesson.mac);
+      else {
+        this.learned.neighbours.set(QUESTION.neighbour(lesson.portId, lesson.ip), lesson.mac);
+        this.#asked.delete(QUESTION.neighbour(lesson.portId, lesson.ip));
+      }
     }
   }
 
