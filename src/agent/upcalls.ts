@@ -2,7 +2,7 @@
 //
 //   poll                   what came up, and what waited and may go on now
 //   simulate               verdict, actions, mask, tags, lessons, needs
-//   needs?                 ask, park the packet, stop here; it is tried again when the answer is there
+//   needs?                 learn, ask, park the packet, stop here; it is tried again when the answer is there
 //   remember               flow table: mask, actions, tags
 //   learn                  what the packet taught touches other flows
 //   answer                 packets born of this one, as many as its sender may cause
@@ -119,6 +119,7 @@ export class Upcalls {
     const result = simulate(packet.arrival, world.topology, world.learned);
 
     if (result.needs.length > 0) {
+      world.learn(result.learn, now);
       this.#park(packet, result, now);
       return;
     }
