@@ -148,6 +148,7 @@ async function agent(words: readonly string[]): Promise<number> {
       stateDirectory: config.stateDir,
       runDirectory: config.runDir,
       joinToken: config.joinToken,
+      tunnelUdpPort: config.tunnelUdpPort,
       version,
       log,
     });

@@ -108,6 +108,7 @@ class Site {
     const agent = await startAgent({
       stateDirectory: this.directory(host),
       runDirectory: this.directory(host),
+      tunnelUdpPort: 6677,
       version: 'test',
       log: this.log,
       datapath: this.datapath(host),

@@ -27,7 +27,7 @@ import { answerRequest } from './host/requests.ts';
 import { StatusBook } from './host/status.ts';
 import { HostWiring } from './host/wiring.ts';
 import { LearnedTable } from './learned.ts';
-import { BUDGETS, SLICE_MS, STALE_MISS_MS, TICK_MS, TUNNEL_UDP_PORT } from './limits.ts';
+import { BUDGETS, SLICE_MS, STALE_MISS_MS, TICK_MS } from './limits.ts';
 import { AnswerLimiter } from './packet/answers.ts';
 import { Asker } from './packet/asking.ts';
 import { deviceQuestion, ParkingLot } from './packet/parking.ts';
@@ -40,6 +40,8 @@ export interface AgentOptions {
   readonly stateDirectory: string;
   /** Pinned programs and tables: `/run/ayatori`. */
   readonly runDirectory: string;
+  /** VXLAN between hosts; the same on all hosts of a zone. */
+  readonly tunnelUdpPort: number;
   /** Needed once. */
   readonly joinToken?: string | undefined;
   readonly version: string;
@@ -60,19 +62,19 @@ export interface Agent {
 /** Throws when the host has not joined, or the kernel cannot carry the data path. */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   const identity = options.identity ?? (await loadIdentity(options.stateDirectory, options.joinToken));
-  const datapath = options.datapath ?? (await kernelDatapath(options.runDirectory, identity.hostId));
+  const datapath = options.datapath ?? (await kernelDatapath(options, identity.hostId));
   const running = new RunningAgent(identity, datapath, options);
   await running.start();
   return running;
 }
 
 /** Loaded only when it is used: it brings the kernel's libraries along. */
-async function kernelDatapath(runDirectory: string, hostId: Id): Promise<Datapath> {
+async function kernelDatapath({ runDirectory, tunnelUdpPort }: AgentOptions, hostId: Id): Promise<Datapath> {
   const { openEbpfDatapath } = await import('../datapath/ebpf/ebpf.ts');
   return openEbpfDatapath({
     pinDirectory: join(runDirectory, 'bpf', hostId),
     underlayInterfaces: [],
-    tunnelUdpPort: TUNNEL_UDP_PORT,
+    tunnelUdpPort,
   });
 }
 

@@ -61,9 +61,6 @@ export const BUDGETS = {
   exception: { perSecond: 1000, burst: 200 },
 } as const;
 
-/** VXLAN between hosts; 4789 is left to what is plain VXLAN. */
-export const TUNNEL_UDP_PORT = 6677;
-
 /** The journal is rewritten as a snapshot when it has grown to this. */
 export const JOURNAL_REWRITE_BYTES = 4 * 1024 * 1024;
 

@@ -40,6 +40,12 @@ export const agentConfigSchema = Type.Object(
     stateDir: Type.String({ default: STATE_DIRECTORY, description: 'identity of the host, last snapshot' }),
     runDir: Type.String({ default: '/run/ayatori', description: 'pinned programs and tables' }),
     joinToken: Type.Optional(Type.String({ description: 'from aya host add; needed once' })),
+    tunnelUdpPort: Type.Integer({
+      default: 6677,
+      minimum: 1,
+      maximum: 65535,
+      description: 'UDP port of the tunnels; the same on all hosts of a zone',
+    }),
     logLevel,
   },
   { additionalProperties: false },

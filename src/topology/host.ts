@@ -2,7 +2,7 @@
 import Type, { type Static } from 'typebox';
 import { familyOf, isMulticastIp, parseIp } from '../packet/address.ts';
 import { type Checking, conflict, type Finding, invalid } from './problem.ts';
-import { type Id, id, integerOr, ip, resource } from './resource.ts';
+import { type Id, id, ip, resource } from './resource.ts';
 
 export const hostSchema = resource({}, 'a hypervisor that runs an agent');
 export type Host = Static<typeof hostSchema>;
@@ -10,7 +10,6 @@ export type Host = Static<typeof hostSchema>;
 export const tunnelZoneSchema = resource(
   {
     encapsulation: Type.Literal('vxlan', { default: 'vxlan', description: 'format on the wire' }),
-    udpPort: integerOr(6677, 1, 65535, 'of the tunnel'),
     members: Type.Array(
       Type.Object(
         { hostId: id('host', 'member'), address: ip('its underlay address') },
