@@ -225,7 +225,8 @@ struct fragment_key {
 	__be32 destination[4];
 	__u8 protocol;
 	__u8 family;    /* 4 or 6 */
-	__u8 unused[2];
+	__u8 flooded;   /* 1: a copy for a member, not what the port's guest sent */
+	__u8 unused[1];
 };
 struct fragment_value {
 	__be16 source_port;

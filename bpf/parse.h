@@ -264,6 +264,7 @@ __noinline int parse_fragment(struct __sk_buff *skb)
 	memcpy(key->destination, c->key.destination, 16);
 	key->protocol = c->key.protocol;
 	key->family = c->key.ether_type == bpf_htons(ETH_P_IPV6) ? 6 : 4;
+	key->flooded = c->key.flood != 0;
 	if (c->key.fragment == FRAGMENT_FIRST) {
 		struct fragment_value value = {
 			.source_port = c->key.source_port,

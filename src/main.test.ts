@@ -31,7 +31,12 @@ test('the settings that would hold are printed: file, then environment, then fla
   const environment = { AYATORI_RUN_DIR: '/from/environment', AYATORI_LOG_LEVEL: 'error' };
   const { code, out } = await aya(['agent', '--config', file, '--log-level', 'debug', '--print-config'], environment);
   assert.equal(code, 0);
-  assert.deepEqual(JSON.parse(out), { stateDir: '/from/file', runDir: '/from/environment', logLevel: 'debug' });
+  assert.deepEqual(JSON.parse(out), {
+    stateDir: '/from/file',
+    runDir: '/from/environment',
+    logLevel: 'debug',
+    tunnelUdpPort: 6677,
+  });
 });
 
 test('a wrong setting, flag or file ends with 2 and one sentence', async () => {

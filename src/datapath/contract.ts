@@ -111,7 +111,7 @@ export const STRUCTS = {
     unused: 4,
   }),
   budget: struct({ filled_ns: 24, tokens: 12, unused: 4 }),
-  fragment_key: struct({ port: 4, id: 4, source: 16, destination: 16, protocol: 1, family: 1, unused: 2 }),
+  fragment_key: struct({ port: 4, id: 4, source: 16, destination: 16, protocol: 1, family: 1, flooded: 1, unused: 1 }),
   fragment_value: struct({ source_port: 2, destination_port: 2, unused: 4, seen_ns: 8 }),
   pending_value: struct({ since_ns: 8, packets: 4, unused: 4 }),
   counter_key: struct({ kind: 4, id: 4, port: 4 }),

@@ -7,6 +7,7 @@ import {
   type FlowKey,
   type FlowMask,
   FRAGMENT,
+  floodOf,
   getIp,
   maskedKey,
   portOf,
@@ -102,7 +103,7 @@ export class MemoryFragments {
     if (part === FRAGMENT.none) return true;
     const id = parsePacket(frame)?.fragment?.id;
     const addresses = `${getIp(key, FIELD.source.at)} ${getIp(key, FIELD.destination.at)}`;
-    const name = `${portOf(key)} ${id} ${addresses} ${key[FIELD.protocol.at]} ${etherTypeOf(key)}`;
+    const name = `${portOf(key)} ${floodOf(key)} ${id} ${addresses} ${key[FIELD.protocol.at]} ${etherTypeOf(key)}`;
     const ports = key.subarray(FIELD.sourcePort.at, FIELD.destinationPort.at + FIELD.destinationPort.bytes);
     const first = part === FRAGMENT.first ? ports.slice() : this.#ports.get(name);
     if (first === undefined) return false;
