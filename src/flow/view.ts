@@ -4,6 +4,7 @@
 
 import type { Address, Lpm } from '../lib/lpm.ts';
 import { type Ip, type Mac, networkOf, type Prefix, readMac, readU16 } from '../packet/address.ts';
+import { ND } from '../packet/nd.ts';
 import type { Action } from './actions.ts';
 import {
   ARP_SENDER_MAC_AT,
@@ -40,8 +41,6 @@ export interface Header {
 export type AddressField = 'source' | 'destination';
 
 const TPID = 0x8100;
-const ND_FIRST = 133;
-const ND_LAST = 137;
 
 export class PacketView {
   readonly key: FlowKey;
@@ -196,7 +195,7 @@ export class PacketView {
     if (this.etherType() !== ETHER_TYPE.ip6 || this.protocol() !== PROTOCOL.icmp6) return undefined;
     if (this.fragment() !== FRAGMENT.none) return undefined;
     const type = this.icmpType();
-    return type >= ND_FIRST && type <= ND_LAST ? type : undefined;
+    return type >= ND.routerSolicitation && type <= ND.redirect ? type : undefined;
   }
 
   /** Valid for types 135, 136 and 137. */

@@ -38,6 +38,13 @@ export interface Ethernet extends EthernetHeader {
 
 export const isTagType = (etherType: number): boolean => etherType === ETHER_TYPE.vlan || etherType === ETHER_TYPE.qinq;
 
+/** Where the network header of a frame starts, behind any number of tags; the caller has parsed the frame. */
+export function networkOffset(frame: Uint8Array): number {
+  let at = TYPE_AT;
+  while (isTagType(readU16(frame, at))) at += TAG_BYTES;
+  return at + 2;
+}
+
 export function tciOf(tag: VlanTag): number {
   return (tag.priority << 13) | (tag.dropEligible ? 0x1000 : 0) | tag.vlan;
 }

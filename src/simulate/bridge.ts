@@ -4,14 +4,12 @@
 import { ETHER_TYPE } from '../flow/fields.ts';
 import { DROP } from '../flow/reasons.ts';
 import { formatIp, formatMac, type Ip, isGroupMac, MAC_BROADCAST } from '../packet/address.ts';
+import { ARP } from '../packet/arp.ts';
+import { ND } from '../packet/nd.ts';
 import type { BridgeNode, PortNode } from '../topology/nodes.ts';
 import { runChain } from './chain.ts';
 import { QUESTION } from './question.ts';
 import { drop, type Next, named, needsDevice, portName, type Stop, type Walk } from './walk.ts';
-
-const ARP_REQUEST = 1;
-const ROUTER_SOLICITATION = 133;
-const NEIGHBOUR_SOLICITATION = 135;
 
 type Reject = (why: string) => Stop;
 
@@ -73,7 +71,7 @@ function runBridgeChain(
   reject: Reject,
 ): Stop | undefined {
   const at = `bridge ${named(bridge)} ${way}`;
-  const hook = { at, inPort: way === 'in' ? port : undefined, outPort: way === 'out' ? port : undefined };
+  const hook = { at, inPort: walk.entered, outPort: way === 'out' ? port : undefined };
   const verdict = runChain(walk, way === 'in' ? bridge.inboundChainId : bridge.outboundChainId, hook);
   if (verdict.kind === 'drop') return drop(DROP.policy, `${at}: ${verdict.why}`);
   if (verdict.kind === 'reject') return reject(`${at}: ${verdict.why}`);
@@ -83,7 +81,7 @@ function runBridgeChain(
 /** Requests for an address whose owner is known go to nobody else. */
 function suppress(walk: Walk, bridge: BridgeNode, port: PortNode, reject: Reject): Next | undefined {
   if (walk.view.cameTagged()) return undefined;
-  if (walk.view.ndType() === ROUTER_SOLICITATION) return solicitRouters(walk, bridge, port, reject);
+  if (walk.view.ndType() === ND.routerSolicitation) return solicitRouters(walk, bridge, port, reject);
   const target = requested(walk);
   if (target === undefined) return undefined;
   const owner = walk.configuredNeighbour(bridge, target);
@@ -111,11 +109,11 @@ function suppress(walk: Walk, bridge: BridgeNode, port: PortNode, reject: Reject
 function requested(walk: Walk): Ip | undefined {
   const { view } = walk;
   if (view.etherType() === ETHER_TYPE.arp) {
-    if (view.protocol() !== ARP_REQUEST) return undefined;
+    if (view.protocol() !== ARP.request) return undefined;
     const target = view.address('destination');
     return view.address('source') === target ? undefined : target;
   }
-  return view.ndType() === NEIGHBOUR_SOLICITATION ? view.ndTarget() : undefined;
+  return view.ndType() === ND.neighbourSolicitation ? view.ndTarget() : undefined;
 }
 
 /** Router solicitations go to the routers that advertise, and to everybody when there is none. */

@@ -10,11 +10,12 @@ import {
   emitDhcp4,
   parseDhcp4,
 } from '../packet/dhcp4.ts';
+import { networkOffset } from '../packet/ethernet.ts';
 import { parseIpv4 } from '../packet/ipv4.ts';
 import { parseUdp, UDP_PORT } from '../packet/udp.ts';
 import { udpFrame } from './frame.ts';
 import { DHCP_SERVER_MAC, type Lease, rawOptions } from './lease.ts';
-import { networkOffset, type Walk } from './walk.ts';
+import type { Walk } from './walk.ts';
 
 const BROADCAST = 0xffffffff as Ip4;
 const NONE = 0 as Ip4;

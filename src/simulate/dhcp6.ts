@@ -11,11 +11,12 @@ import {
   emitDhcp6,
   parseDhcp6,
 } from '../packet/dhcp6.ts';
+import { networkOffset } from '../packet/ethernet.ts';
 import { parseIpv6 } from '../packet/ipv6.ts';
 import { parseUdp, UDP_PORT } from '../packet/udp.ts';
 import { udpFrame } from './frame.ts';
 import { DHCP_SERVER_MAC, type Lease, rawOptions } from './lease.ts';
-import { networkOffset, type Walk } from './walk.ts';
+import type { Walk } from './walk.ts';
 
 /** DUID-LL (RFC 8415 §11.4): type 3, hardware type 1, MAC. */
 const SERVER_ID = serverDuid();

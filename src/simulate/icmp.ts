@@ -3,7 +3,7 @@
 
 import { ETHER_TYPE, FRAGMENT, PROTOCOL } from '../flow/fields.ts';
 import { type Ip, type Ip6, isGroupMac, isMulticastIp, readMac, readU16, readU32 } from '../packet/address.ts';
-import { emitEthernet, type VlanTag } from '../packet/ethernet.ts';
+import { emitEthernet, networkOffset, type VlanTag } from '../packet/ethernet.ts';
 import {
   emitIcmp,
   emitIcmp6,
@@ -18,7 +18,7 @@ import { parseIpv4 } from '../packet/ipv4.ts';
 import { parseIpv6 } from '../packet/ipv6.ts';
 import { emitTcp, parseTcp, TCP } from '../packet/tcp.ts';
 import { emitIp } from './frame.ts';
-import { networkOffset, type Walk } from './walk.ts';
+import type { Walk } from './walk.ts';
 
 /** One meaning, in the words of both families. */
 export interface IcmpError {

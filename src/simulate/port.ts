@@ -3,17 +3,16 @@
 import { ETHER_TYPE, PROTOCOL } from '../flow/fields.ts';
 import { DROP } from '../flow/reasons.ts';
 import { formatIp, formatMac, type Ip, linkLocalOf, type Mac } from '../packet/address.ts';
+import { ND } from '../packet/nd.ts';
+import { UDP_PORT } from '../packet/udp.ts';
 import type { PortNode } from '../topology/nodes.ts';
 import { runChain } from './chain.ts';
 import { drop, portName, type Stop, type Walk } from './walk.ts';
 
-const DHCP_CLIENT = { 4: 68, 6: 546 } as const;
-const ND = {
-  routerSolicitation: 133,
-  routerAdvertisement: 134,
-  neighbourSolicitation: 135,
-  neighbourAdvertisement: 136,
-};
+const DHCP = {
+  4: { client: UDP_PORT.dhcp4Client, server: UDP_PORT.dhcp4Server },
+  6: { client: UDP_PORT.dhcp6Client, server: UDP_PORT.dhcp6Server },
+} as const;
 
 /** Undefined: it may enter the device. `reject` makes the refusal of a rule into what the device tells the sender. */
 export function enterPort(walk: Walk, port: PortNode, reject: (why: string) => Stop): Stop | undefined {
@@ -38,7 +37,7 @@ export function leavePort(walk: Walk, port: PortNode, reject: (why: string) => S
 function runPortChain(walk: Walk, port: PortNode, way: 'in' | 'out', reject: (why: string) => Stop): Stop | undefined {
   const hook = {
     at: `port ${portName(port)} ${way}`,
-    inPort: way === 'in' ? port : undefined,
+    inPort: walk.entered,
     outPort: way === 'out' ? port : undefined,
   };
   const verdict = runChain(walk, way === 'in' ? port.inboundChainId : port.outboundChainId, hook);
@@ -98,8 +97,5 @@ function isOwn(port: PortNode, ip: Ip): boolean {
 export function isDhcp(walk: Walk, family: 4 | 6): boolean {
   const { view } = walk;
   if (view.protocol() !== PROTOCOL.udp || !walk.hasTransportHeader()) return false;
-  return (
-    view.sourcePort() === DHCP_CLIENT[family] &&
-    view.destinationPort() === DHCP_CLIENT[family] + (family === 4 ? -1 : 1)
-  );
+  return view.sourcePort() === DHCP[family].client && view.destinationPort() === DHCP[family].server;
 }

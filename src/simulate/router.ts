@@ -15,6 +15,9 @@ import {
   parsePrefix,
   prefixContains,
 } from '../packet/address.ts';
+import { ARP } from '../packet/arp.ts';
+import { ICMP, ICMP6 } from '../packet/icmp.ts';
+import { ND } from '../packet/nd.ts';
 import type { PortNode, RouteNode, RouterNode } from '../topology/nodes.ts';
 import { runChain } from './chain.ts';
 import { echoReply, ICMP_ERROR, type IcmpError, icmpError, refusal } from './icmp.ts';
@@ -22,10 +25,7 @@ import { routerAdvertisement } from './nd.ts';
 import { QUESTION } from './question.ts';
 import { type Birth, drop, type Next, named, needsDevice, portName, type Stop, type Walk } from './walk.ts';
 
-const ARP_REQUEST = 1;
-const ARP_REPLY = 2;
-const ND = { routerSolicitation: 133, neighbourSolicitation: 135, neighbourAdvertisement: 136 } as const;
-const ECHO_REQUEST = { 4: 8, 6: 128 } as const;
+const ECHO_REQUEST = { 4: ICMP.echoRequest, 6: ICMP6.echoRequest } as const;
 
 type Reject = (why: string) => Stop;
 
@@ -39,7 +39,7 @@ export function enterRouter(walk: Walk, router: RouterNode, port: PortNode): Nex
     return drop(DROP.notForRouter, `${at} takes ARP, IPv4 and IPv6 only`);
   if (!router.adminUp) {
     if (type === ETHER_TYPE.arp) return drop(DROP.adminDown, `${at} is administratively down`);
-    return refuse(walk, router, port, ICMP_ERROR.prohibited, DROP.adminDown, `${at} is administratively down`);
+    return tell('reject', walk, router, port, ICMP_ERROR.prohibited, DROP.adminDown, `${at} is administratively down`);
   }
   if (type === ETHER_TYPE.arp) return enterArp(walk, router, port);
   const discovery = walk.view.ndType();
@@ -48,7 +48,8 @@ export function enterRouter(walk: Walk, router: RouterNode, port: PortNode): Nex
   const verdict = runChain(walk, router.inboundChainId, { at: `${at} in`, inPort: port, outPort: undefined });
   if (verdict.kind === 'drop') {
     if (walk.view.family() === 4 && walk.view.fragment() === FRAGMENT.first) {
-      return refuse(
+      return tell(
+        'reject',
         walk,
         router,
         port,
@@ -86,7 +87,8 @@ function routePacket(walk: Walk, router: RouterNode, port: PortNode | undefined)
   const at = `router ${named(router)}`;
   const route = chooseRoute(walk, router);
   if (route === undefined) {
-    return refuse(
+    return tell(
+      'reject',
       walk,
       router,
       port,
@@ -102,7 +104,8 @@ function routePacket(walk: Walk, router: RouterNode, port: PortNode | undefined)
     case 'blackhole':
       return drop(DROP.blackhole, `${at}: blackhole route ${formatPrefix(route.destination)}`);
     case 'reject':
-      return refuse(
+      return tell(
+        'reject',
         walk,
         router,
         port,
@@ -131,10 +134,10 @@ function enterArp(walk: Walk, router: RouterNode, port: PortNode): Next {
   const sender = walk.view.address('source');
   const senderMac = walk.view.arpSenderMac();
   const target = walk.view.address('destination');
-  const tells = operation === ARP_REPLY || sender === target;
+  const tells = operation === ARP.reply || sender === target;
   if (sender !== 0 && onLink(port, sender) && !owns(port, sender)) learnNeighbour(walk, port, sender, senderMac, tells);
   if (tells) return { kind: 'consumed', why: `${at} takes note of ${formatIp(sender)}` };
-  if (operation !== ARP_REQUEST || port.mac === undefined)
+  if (operation !== ARP.request || port.mac === undefined)
     return drop(DROP.notForRouter, `${at} does not take ARP operation ${operation}`);
   if (!owns(port, target))
     return drop(DROP.notForRouter, `${at} does not have ${formatIp(target)} at port ${portName(port)}`);
@@ -242,7 +245,8 @@ function deliverLocally(walk: Walk, router: RouterNode, port: PortNode | undefin
         ),
     };
   }
-  return refuse(
+  return tell(
+    'reject',
     walk,
     router,
     port,
@@ -261,6 +265,9 @@ function forward(walk: Walk, router: RouterNode, port: PortNode | undefined, rou
   const nextHop = route.gateway ?? view.address('destination');
   if (port !== undefined) {
     if (mustStayOnLink(walk)) return drop(DROP.localOnly, `${at} does not forward link-local or multicast packets`);
+    if (route.gateway === undefined && isDirectedBroadcast(egress, nextHop)) {
+      return drop(DROP.localOnly, `${at} does not forward broadcasts into a network`);
+    }
     const exceeded = checkTtl(walk, router, port);
     if (exceeded !== undefined) return exceeded;
     view.decrementTtl();
@@ -275,7 +282,8 @@ function forward(walk: Walk, router: RouterNode, port: PortNode | undefined, rou
   if (mac === undefined) return { kind: 'needs', need: { kind: 'neighbour', portId: egress.id, ip: nextHop } };
   if (typeof mac === 'object') {
     if (mac !== null) return mac;
-    return refuse(
+    return tell(
+      'reject',
       walk,
       router,
       port,
@@ -316,11 +324,21 @@ const STAY_ON_LINK: readonly { readonly field: 'source' | 'destination'; readonl
 const mustStayOnLink = (walk: Walk): boolean =>
   STAY_ON_LINK.some(({ field, prefix }) => walk.view.inPrefix(field, prefix));
 
+/** The broadcast address of a network of the port, or its old form with zeros (RFC 2644). */
+function isDirectedBroadcast(egress: PortNode, ip: Ip): boolean {
+  if (typeof ip !== 'number') return false;
+  return egress.addresses.some((address) => {
+    if (typeof address.ip !== 'number' || address.bits > 30) return false;
+    const network = networkOf(address.ip, address.bits);
+    return ip === network || ip === network + 2 ** (32 - address.bits) - 1;
+  });
+}
+
 function checkTtl(walk: Walk, router: RouterNode, port: PortNode): Stop | undefined {
   const ttl = walk.ttl();
   if (ttl === undefined || ttl - walk.view.header.ttlSteps > 1) return undefined;
   const at = `router ${named(router)}`;
-  return exception(walk, router, port, ICMP_ERROR.timeExceeded, DROP.ttl, `${at}: TTL or hop limit used up`);
+  return tell('exception', walk, router, port, ICMP_ERROR.timeExceeded, DROP.ttl, `${at}: TTL or hop limit used up`);
 }
 
 function checkLength(walk: Walk, router: RouterNode, port: PortNode | undefined, egress: PortNode): Stop | undefined {
@@ -333,10 +351,12 @@ function checkLength(walk: Walk, router: RouterNode, port: PortNode | undefined,
   }
   const error: IcmpError = { ...ICMP_ERROR.fragmentationNeeded, mtuBytes: egress.mtuBytes };
   const why = `router ${named(router)}: ${length} bytes do not fit the ${egress.mtuBytes} of port ${portName(egress)}`;
-  return exception(walk, router, port, error, DROP.tooLong, why);
+  return tell('exception', walk, router, port, error, DROP.tooLong, why);
 }
 
-function refuse(
+/** Tells the sender by an ICMP error: for the whole class, or (exception) for this packet alone. */
+function tell(
+  kind: 'reject' | 'exception',
   walk: Walk,
   router: RouterNode,
   port: PortNode | undefined,
@@ -344,28 +364,8 @@ function refuse(
   reason: DropReason,
   why: string,
 ): Stop {
-  return {
-    kind: 'reject',
-    reason,
-    why,
-    births: () => fromRouter(router, port, icmpError(walk, error, sourceAddress(walk, port))),
-  };
-}
-
-function exception(
-  walk: Walk,
-  router: RouterNode,
-  port: PortNode | undefined,
-  error: IcmpError,
-  reason: DropReason,
-  why: string,
-): Stop {
-  return {
-    kind: 'exception',
-    reason,
-    why,
-    births: () => fromRouter(router, port, icmpError(walk, error, sourceAddress(walk, port))),
-  };
+  const births = () => fromRouter(router, port, icmpError(walk, error, sourceAddress(walk, port)));
+  return { kind, reason, why, births };
 }
 
 const fromRouter = (router: RouterNode, link: PortNode | undefined, frame: Uint8Array | undefined): readonly Birth[] =>

@@ -8,6 +8,7 @@ import { keyOfFrame } from '../flow/key.ts';
 import { DROP, type DropReason, UP } from '../flow/reasons.ts';
 import type { Tag } from '../flow/tags.ts';
 import { type Header, headerSteps } from '../flow/view.ts';
+import { networkOffset } from '../packet/ethernet.ts';
 import { fragmentIpv4 } from '../packet/fragment.ts';
 import type { PortNode, Topology } from '../topology/nodes.ts';
 import type { Id } from '../topology/resource.ts';
@@ -25,7 +26,6 @@ import {
   type Next,
   named,
   needsDevice,
-  networkOffset,
   portName,
   type Stop,
   Walk,
@@ -34,7 +34,6 @@ import {
 
 /** Devices that a packet may pass; a topology that takes more loops. */
 const HOP_LIMIT = 32;
-const ETHERNET_BYTES = 14;
 
 export function simulate(arrival: Arrival, topology: Topology, learned: Learned, recorder?: Recorder): Result {
   const walk = new Walk({ topology, learned, recorder }, arrival.key, arrival.frame, arrival.lengthBytes, 0);
@@ -133,6 +132,7 @@ class Journey {
       return;
     }
     walk.note(`port ${portName(port)}`, () => 'in');
+    walk.entered = port;
     if (port.deviceKind === 'bridge') {
       const bridge = walk.bridge(port.deviceId);
       if (bridge === undefined) this.stop(needsDevice(port.deviceId));
@@ -163,11 +163,13 @@ class Journey {
       this.stop(drop(DROP.noDelivery, `nobody else is on bridge ${named(flood.bridge)}`));
     const header = walk.view.header;
     const passed = walk.traversed.length;
+    const { entered } = walk;
     this.#flooding.add(flood.bridge.id);
     for (const port of flood.ports) {
       this.#leave(port, unanswered);
       walk.view.header = header;
       walk.traversed.length = passed;
+      walk.entered = entered;
     }
     this.#flooding.delete(flood.bridge.id);
   }
@@ -379,7 +381,7 @@ function bearAll(births: () => readonly Birth[], walk: Walk): { readonly born: B
 function bear(birth: Birth, world: World, depth: number): { born: Born[]; needs: Need[]; tags: readonly Tag[] } {
   const parsed = keyOfFrame(birth.frame, 0);
   if ('drop' in parsed) throw new Error(`a frame made here does not parse (drop reason ${parsed.drop})`);
-  const walk = new Walk(world, parsed.key, birth.frame, birth.frame.length - ETHERNET_BYTES, depth);
+  const walk = new Walk(world, parsed.key, birth.frame, birth.frame.length - networkOffset(birth.frame), depth);
   const journey = new Journey(walk);
   journey.born(birth.from);
   return { born: sendable(checked(journey), birth.frame, parsed.key), needs: needsOf(journey), tags: walk.tags };

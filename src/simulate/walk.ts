@@ -5,8 +5,8 @@ import { ETHER_TYPE, etherTypeOf, FIELD, type FlowKey, FRAGMENT, getIp } from '.
 import type { DropReason, UpCause } from '../flow/reasons.ts';
 import type { Tag } from '../flow/tags.ts';
 import { PacketView } from '../flow/view.ts';
-import { formatIp, formatMac, type Ip, type Mac, type Prefix, readU16 } from '../packet/address.ts';
-import { isTagType } from '../packet/ethernet.ts';
+import { formatIp, formatMac, type Ip, type Mac, type Prefix } from '../packet/address.ts';
+import { networkOffset } from '../packet/ethernet.ts';
 import type { BridgeNode, ChainNode, PortNode, RouterNode, Topology } from '../topology/nodes.ts';
 import type { Id } from '../topology/resource.ts';
 import { QUESTION } from './question.ts';
@@ -96,6 +96,8 @@ export class Walk {
   readonly lessons: Lesson[] = [];
   /** Where the packet entered the virtual network; undefined when it was born in it. */
   ingress: PortNode | undefined;
+  /** Where the packet came in on the device that it is at; undefined when the device itself sends it. */
+  entered: PortNode | undefined;
   /** Ports and devices passed. */
   readonly traversed: Id[] = [];
   /** IPv4 without DF: cut it to this length instead of refusing it. */
@@ -234,13 +236,6 @@ export class Walk {
     }
     return undefined;
   }
-}
-
-/** Where the network header starts, behind any tags. */
-export function networkOffset(frame: Uint8Array): number {
-  let at = 12;
-  while (isTagType(readU16(frame, at))) at += 4;
-  return at + 2;
 }
 
 export const portName = (port: PortNode): string => (port.name === '' ? port.id.slice(0, 8) : port.name);
