@@ -30,7 +30,17 @@ test('a trace tells what would become of a frame, on the live topology and with 
   assert.ok(configured.steps.length > 0);
   assert.ok(configured.steps.every((step: { depth: number; at: string; text: string }) => step.text !== ''));
 
+  assert.ok(configured.tags.includes(`mac/${bridge.id}/0/02:00:00:00:00:02`), configured.tags.join(' '));
+  const told = configured.steps.map(({ at, text }: { at: string; text: string }) => `${at}: ${text}`);
+  assert.ok(
+    told.some((line: string) => line.startsWith(`port ${known.id}: is down at present`)),
+    told.join('\n'),
+  );
+
   const unknown = await trace('020000000003');
+  const deeper = unknown.steps.filter((step: { depth: number; text: string }) => step.depth === 1);
+  const copies = deeper.filter(({ text }: { text: string }) => text === 'out to its guest');
+  assert.equal(copies.length, 2, 'each member but the sender gets a copy');
   assert.ok(unknown.actions.includes(`flood ${bridge.floodKey}`), JSON.stringify(unknown.actions));
   const id = `${bridge.id},0,02:00:00:00:00:03`;
   const status = { kind: 'mac', id, portId: learning.id };
@@ -38,6 +48,10 @@ test('a trace tells what would become of a frame, on the live topology and with 
   await parts.feed.through(rev);
   const learned = await trace('020000000003');
   assert.ok(learned.actions.includes(`output ${learning.tunnelKey}`), JSON.stringify(learned.actions));
+
+  const tagged = `${'020000000002'}${'020000000001'}8100000a${frame('', '')}${'00'.repeat(1472)}`;
+  const whole = await must('POST', '/v1/trace', { portId: from.id, frame: tagged });
+  assert.notEqual(whole.reason, 'tooLong', whole.why);
 
   const short = await must('POST', '/v1/trace', { portId: from.id, frame: '0102' });
   assert.deepEqual([short.verdict, short.reason], ['drop', 'malformed']);

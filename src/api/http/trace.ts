@@ -2,19 +2,22 @@
 // everything that this server knows.
 
 import type { Hono } from 'hono';
+import { applyActions } from '../../flow/apply.ts';
 import { formatAction, formatMatch, formatTags } from '../../flow/format.ts';
 import { keyOfFrame } from '../../flow/key.ts';
 import { DROP_NAMES, dropWords } from '../../flow/reasons.ts';
 import { formatIp } from '../../packet/address.ts';
-import type { Learned, Step } from '../../simulate/result.ts';
+import { networkOffset } from '../../packet/ethernet.ts';
+import { formatQuestion } from '../../simulate/question.ts';
+import type { Arrival, Learned, Result, Step } from '../../simulate/result.ts';
 import { simulate } from '../../simulate/simulate.ts';
+import type { PortNode, Topology } from '../../topology/nodes.ts';
 import { ApiError } from '../errors.ts';
 import type { Parts } from '../parts.ts';
 import { readFields } from './request.ts';
 
 /** The longest frame that a virtual wire carries: an IP packet of 64 KiB with its tags. */
 const FRAME_BYTES_MAX = 65_535 + 22;
-const ETHERNET_BYTES = 14;
 
 export function traceRoutes(app: Hono, { config, liveStatus }: Parts): void {
   const learned: Learned = {
@@ -42,8 +45,16 @@ export function traceRoutes(app: Hono, { config, liveStatus }: Parts): void {
       });
     }
     const steps: Step[] = [];
-    const arrival = { key: read.key, frame, lengthBytes: Math.max(0, frame.length - ETHERNET_BYTES) };
+    const arrival = { key: read.key, frame, lengthBytes: frame.length - networkOffset(frame) };
     const result = simulate(arrival, topology, learned, { step: (step) => steps.push(step) });
+    steps.push(...membersSteps(result, arrival, port, topology, learned));
+    for (const action of result.actions) {
+      const egress = action.kind === 'output' ? topology.portByNumber(action.port) : undefined;
+      const live = egress && liveStatus.ofPort(egress.object);
+      if (egress === undefined || live === undefined || live.state === 'up') continue;
+      const text = `is ${live.state} at present${live.why === undefined ? '' : ` (${live.why})`}: nothing is delivered`;
+      steps.push({ depth: 0, at: `port ${egress.name || egress.id}`, text });
+    }
     return context.json({
       revision: topology.revision,
       verdict: result.verdict,
@@ -51,13 +62,30 @@ export function traceRoutes(app: Hono, { config, liveStatus }: Parts): void {
       ...(result.verdict === 'drop' || result.verdict === 'reject' ? { reason: DROP_NAMES[result.reason] } : {}),
       actions: result.actions.map(formatAction),
       mask: formatMatch(read.key, result.mask),
-      tags: formatTags(result.tags),
+      tags: formatTags(result.tags.map((tag) => ({ ...tag, question: formatQuestion(tag.question) }))),
       cacheable: result.cacheable,
       needs: result.needs.map((need) => (need.kind === 'neighbour' ? { ...need, ip: formatIp(need.ip) } : need)),
       steps,
       born: result.born.map(({ to, frame: bytes }) => ({ to, frame: Buffer.from(bytes).toString('hex') })),
     });
   });
+}
+
+/** What each member of a flood makes of its copy: the part of the way that its own host decides. */
+function membersSteps(result: Result, arrival: Arrival, from: PortNode, topology: Topology, learned: Learned): Step[] {
+  const steps: Step[] = [];
+  for (const output of applyActions(result.actions, arrival.frame, arrival.key).outputs) {
+    const bridge = output.kind === 'flood' ? topology.bridgeByFlood(output.flood) : undefined;
+    if (output.kind !== 'flood' || bridge === undefined) continue;
+    for (const id of bridge.members) {
+      const member = topology.port(id);
+      const read = member === undefined ? undefined : keyOfFrame(output.frame, member.number, bridge.flood);
+      if (member === undefined || member.id === from.id || read?.key === undefined) continue;
+      const copy = { key: read.key, frame: output.frame, lengthBytes: arrival.lengthBytes };
+      simulate(copy, topology, learned, { step: (step) => steps.push({ ...step, depth: step.depth + 1 }) });
+    }
+  }
+  return steps;
 }
 
 function frameOf(text: unknown): Uint8Array {
