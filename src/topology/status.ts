@@ -9,7 +9,6 @@ export interface HostAlive {
   readonly id: '-';
   readonly since: string;
   readonly version: string;
-  /** The configuration revision that this host forwards by. */
 }
 
 /** status/<host>/interface/<name> */
