@@ -36,6 +36,7 @@ test('the settings that would hold are printed: file, then environment, then fla
     runDir: '/from/environment',
     logLevel: 'debug',
     tunnelUdpPort: 6677,
+    encapTx: 'hand',
   });
 });
 
@@ -43,6 +44,7 @@ test('a wrong setting, flag or file ends with 2 and one sentence', async () => {
   const wrong: [string[], RegExp][] = [
     [['server', '--listen', 'here'], /^aya server: --listen is "here"; wanted: .*HOST:PORT.*\n$/],
     [['server', '--lisen', 'x'], /^aya server: Unknown option '--lisen'.*see aya server --help\n$/],
+    [['agent', '--encap-tx', 'card'], /^aya agent: --encap-tx is "card"; wanted: .*hand, .*device.*\n$/],
     [['agent', '--config', '/nowhere.json'], /^aya agent: \/nowhere\.json: there is no such file\n$/],
     [['server', '--tls-key', 'k.pem'], /^aya server: tlsCertificate and tlsKey belong together/],
     [['demo', '--onse'], /^aya demo: Unknown option '--onse'/],

@@ -149,6 +149,7 @@ async function agent(words: readonly string[]): Promise<number> {
       runDirectory: config.runDir,
       joinToken: config.joinToken,
       tunnelUdpPort: config.tunnelUdpPort,
+      encapTx: config.encapTx,
       version,
       log,
     });

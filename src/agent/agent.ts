@@ -10,7 +10,6 @@
 // A turn: wiring that has changed, a batch of packets, a slice of rechecks, services that are due. Nothing is torn down
 // when the agent ends: the kernel goes on forwarding, and the next agent takes over what is there.
 
-import { join } from 'node:path';
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { AgentStream } from '../client/stream.ts';
 import type { Datapath } from '../datapath/datapath.ts';
@@ -23,6 +22,7 @@ import { audit } from './audit.ts';
 import { type HostIdentity, loadIdentity } from './host/identity.ts';
 import { type Machine, thisMachine } from './host/interfaces.ts';
 import { Journal } from './host/journal.ts';
+import { type KernelSettings, kernelDatapath } from './host/kernel.ts';
 import { answerRequest } from './host/requests.ts';
 import { StatusBook } from './host/status.ts';
 import { HostWiring } from './host/wiring.ts';
@@ -35,13 +35,9 @@ import { Replica } from './replica.ts';
 import { Services } from './services.ts';
 import { type Simulate, Upcalls } from './upcalls.ts';
 
-export interface AgentOptions {
+export interface AgentOptions extends KernelSettings {
   /** Identity and journal: `/var/lib/ayatori`. */
   readonly stateDirectory: string;
-  /** Pinned programs and tables: `/run/ayatori`. */
-  readonly runDirectory: string;
-  /** VXLAN between hosts; the same on all hosts of a zone. */
-  readonly tunnelUdpPort: number;
   /** Needed once. */
   readonly joinToken?: string | undefined;
   readonly version: string;
@@ -66,16 +62,6 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const running = new RunningAgent(identity, datapath, options);
   await running.start();
   return running;
-}
-
-/** Loaded only when it is used: it brings the kernel's libraries along. */
-async function kernelDatapath({ runDirectory, tunnelUdpPort }: AgentOptions, hostId: Id): Promise<Datapath> {
-  const { openEbpfDatapath } = await import('../datapath/ebpf/ebpf.ts');
-  return openEbpfDatapath({
-    pinDirectory: join(runDirectory, 'bpf', hostId),
-    underlayInterfaces: [],
-    tunnelUdpPort,
-  });
 }
 
 const now = (): number => performance.now();

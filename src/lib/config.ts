@@ -10,6 +10,10 @@ const logLevel = Type.Enum([...LOG_LEVELS], { default: 'info', description: 'deb
 
 export const STATE_DIRECTORY = '/var/lib/ayatori';
 
+/** Who puts the outer headers on a packet to another host. */
+export const ENCAP_TX = ['hand', 'device'] as const;
+export type EncapTx = (typeof ENCAP_TX)[number];
+
 const HOST_AND_PORT = String.raw`^(\[[0-9a-f:.]+\]|[^\s:/]+):\d{1,5}$`;
 const ADDRESS = 'as HOST:PORT or [IPV6]:PORT';
 
@@ -45,6 +49,10 @@ export const agentConfigSchema = Type.Object(
       minimum: 1,
       maximum: 65535,
       description: 'UDP port of the tunnels; the same on all hosts of a zone',
+    }),
+    encapTx: Type.Enum([...ENCAP_TX], {
+      default: 'hand',
+      description: 'who builds tunnel packets: hand, the program where it can (fastest), or device, always the kernel',
     }),
     logLevel,
   },
