@@ -169,10 +169,37 @@ function checkJump(rule: Rule, checking: Checking): Finding[] {
     return [invalid('/jumpChainId', `${action} goes nowhere: leave jumpChainId out, or make the action jump`)];
   }
   if (jumpChainId === undefined) return [invalid('/jumpChainId', 'a jump needs jumpChainId: the chain to go on in')];
-  if (!reachable(jumpChainId, checking).has(chainId)) return [];
+  const depth = levels(chainId, checking, 'above') + levels(jumpChainId, checking, 'below');
+  if (depth <= DEPTH_MAX) return [];
   const { named } = checking;
-  const loop = jumpChainId === chainId ? 'itself' : `${named('chain', jumpChainId)}, which jumps back to it`;
-  return [invalid('/jumpChainId', `${named('chain', chainId)} would jump to ${loop}: break the loop`)];
+  const [chain, next] = [named('chain', chainId), named('chain', jumpChainId)];
+  if (!reachable(jumpChainId, checking).has(chainId)) {
+    const nested = `jumps through ${chain} and ${next} would be nested deeper than ${DEPTH_MAX} chains`;
+    return [invalid('/jumpChainId', `${nested}: put the rules of some into one`)];
+  }
+  const loop = jumpChainId === chainId ? 'itself' : `${next}, which jumps back to it`;
+  return [invalid('/jumpChainId', `${chain} would jump to ${loop}: break the loop`)];
+}
+
+/** Chains on the way of a packet through jumps: each host walks them with a stack, for every first packet. */
+const DEPTH_MAX = 64;
+
+const NEXT = {
+  above: (chainId: Id, { after, users }: Checking) =>
+    users('rule.jumpChainId', chainId).flatMap((rule) => after.object('rule', rule)?.chainId ?? []),
+  below: (chainId: Id, { after }: Checking) =>
+    (after.chain(chainId)?.rules ?? []).flatMap((rule) => rule.jumpChainId ?? []),
+};
+
+/** Chains on the longest way from this one, itself included; more than DEPTH_MAX is as bad as a loop. */
+function levels(chainId: Id, checking: Checking, direction: keyof typeof NEXT): number {
+  return checking.once(`levels/${direction}/${chainId}`, () => {
+    let count = 0;
+    for (let level = new Set([chainId]); level.size > 0 && count <= DEPTH_MAX; count++) {
+      level = new Set([...level].flatMap((id) => NEXT[direction](id, checking)));
+    }
+    return count;
+  });
 }
 
 /** The chain and every chain that its jumps lead to. */

@@ -286,3 +286,18 @@ for (const [what, put, expected] of ROWS) {
     assert.deepEqual(problems(put), expected);
   });
 }
+
+/** So many chains, each of which jumps to the next. */
+const ladder = (chains: number) =>
+  Array.from({ length: chains }, (_, at) => [
+    sample('chain', 100 + at),
+    ...(at + 1 < chains ? [rule(100 + at, jumpFrom(at))] : []),
+  ]).flat();
+const jumpFrom = (at: number) =>
+  ({ chainId: id('chain', 100 + at), action: 'jump', jumpChainId: id('chain', 101 + at) }) as const;
+
+test('jumps may be nested 64 chains deep and not deeper', () => {
+  assert.deepEqual(problems(ladder(64)), []);
+  const found = problems(ladder(65));
+  assert.match(found[0]!, /^422 invalid \/jumpChainId jumps through .* would be nested deeper than 64 chains: put the/);
+});

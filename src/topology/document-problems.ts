@@ -35,6 +35,26 @@ export const isRecord = (value: unknown): value is Json =>
 export const pointerTo = (path: string, name: string | number): string =>
   `${path}/${String(name).replaceAll('~', '~0').replaceAll('/', '~1')}`;
 
+/** More entries than any list of the model has use for; what checks a document may take long for each of them. */
+const ENTRIES_MAX = 20_000;
+/** Unknown fields of one object that are compared with those that there are. */
+const HINTS_MAX = 8;
+
+/** Lists and objects, at any depth, with more entries than any has use for; the first one. */
+export function overlong(value: unknown, path: string): DocumentProblem[] {
+  if (typeof value !== 'object' || value === null) return [];
+  const entries = Object.entries(value);
+  if (entries.length > ENTRIES_MAX) {
+    const many = `${entries.length} entries are more than the ${ENTRIES_MAX} that a list or an object may have`;
+    return [{ code: 'malformed', message: `${many}: split it`, path }];
+  }
+  for (const [name, below] of entries) {
+    const problems = overlong(below, pointerTo(path, name));
+    if (problems.length > 0) return problems;
+  }
+  return [];
+}
+
 /** Fields that the schema has not; what lies below one is not looked at. */
 export function unknownFields(schema: Keywords, value: unknown, path: string): DocumentProblem[] {
   const { properties, items } = schema;
@@ -46,12 +66,14 @@ export function unknownFields(schema: Keywords, value: unknown, path: string): D
     if (!isRecord(value) || !Object.hasOwn(value, '__proto__')) return [];
     return [{ code: 'malformed', message: '__proto__ cannot be used as a name', path: pointerTo(path, '__proto__') }];
   }
+  let unknown = 0;
   return Object.keys(value).flatMap((name): DocumentProblem[] => {
     const below = Object.hasOwn(properties, name) ? properties[name] : undefined;
     if (below !== undefined) return unknownFields(below, value[name], pointerTo(path, name));
-    const like = nearest(name, Object.keys(properties));
+    const like = ++unknown > HINTS_MAX ? undefined : nearest(name, Object.keys(properties));
     const hint = like === undefined ? `there are ${Object.keys(properties).join(', ')}` : `did you mean ${like}?`;
-    return [{ code: 'malformed', message: `there is no field ${name}: ${hint}`, path: pointerTo(path, name) }];
+    const shown = name.length <= 60 ? name : `${name.slice(0, 57)}...`;
+    return [{ code: 'malformed', message: `there is no field ${shown}: ${hint}`, path: pointerTo(path, name) }];
   });
 }
 

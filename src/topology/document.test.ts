@@ -69,6 +69,13 @@ test('the same address in two texts is there twice', () => {
   ]);
 });
 
+test('a list with more entries than any has use for is refused whole', () => {
+  const many = Array.from({ length: 20_001 }, (_, at) => `t${at}`);
+  const words = '20001 entries are more than the 20000 that a list or an object may have: split it';
+  assert.deepEqual(refused('bridge', { tags: many }), [`/tags ${words}`]);
+  assert.deepEqual(refused('rule', { chainId: BRIDGE, action: 'drop', match: { not: many } }), [`/match/not ${words}`]);
+});
+
 test('defaults belong to one object alone', () => {
   const [first, second] = [create('bridge', {}), create('bridge', {})];
   assert.notEqual(first.tags, second.tags);

@@ -17,6 +17,7 @@ import {
   isRecord,
   type Json,
   type Keywords,
+  overlong,
   pointerTo,
   readable,
   unknownFields,
@@ -106,6 +107,8 @@ export function parseDocument<K extends Kind>(
 ): Parsed<Draft<K>> {
   if (!isRecord(json))
     return { problems: [{ code: 'malformed', message: `${aKind(kind)} is a JSON object`, path: '' }] };
+  const tooMuch = overlong(json, '');
+  if (tooMuch.length > 0) return { problems: tooMuch };
   const schema = schemaOf(kind);
   const given = { ...json };
   if (WITH_STATUS.has(kind)) delete given[STATUS_FIELD];

@@ -23,7 +23,10 @@ interface Network {
 
 const networkAt = ({ ip, bits }: InterfaceAddress): Prefix => ({ ip: networkOf(ip, bits), bits });
 
-/** Pairs of networks of different ports that overlap, by each of the two ports. */
+/** Pairs that are told of each port: a thousand networks in one place must not cost a million. */
+const PAIRS_MAX = 4;
+
+/** Pairs of networks of different ports that overlap, by each of the two ports; the first few. */
 function overlaps(routerId: Id, { after, once }: Checking): ReadonlyMap<Id, readonly [Network, Network][]> {
   return once(`networks/${routerId}`, () => {
     const networks = (after.router(routerId)?.portIds ?? []).flatMap((portId) =>
@@ -34,14 +37,20 @@ function overlaps(routerId: Id, { after, once }: Checking): ReadonlyMap<Id, read
     );
     networks.sort((a, b) => byAddress(a.prefix, b.prefix));
     const found = new Map<Id, [Network, Network][]>();
+    const pairsOf = ({ portId }: Network): [Network, Network][] => {
+      const pairs = found.get(portId) ?? [];
+      found.set(portId, pairs);
+      return pairs;
+    };
+    const isFull = (network: Network): boolean => (found.get(network.portId)?.length ?? 0) >= PAIRS_MAX;
     // Prefixes nest or are apart: in this order those that hold the next one are all on the stack.
     const stack: Network[] = [];
     for (const network of networks) {
       while (stack.length > 0 && !prefixContains(stack.at(-1)!.prefix, network.prefix.ip)) stack.pop();
       for (const outer of stack) {
         if (outer.portId === network.portId) continue;
-        found.set(network.portId, [...(found.get(network.portId) ?? []), [network, outer]]);
-        found.set(outer.portId, [...(found.get(outer.portId) ?? []), [outer, network]]);
+        if (!isFull(network)) pairsOf(network).push([network, outer]);
+        if (!isFull(outer)) pairsOf(outer).push([outer, network]);
       }
       stack.push(network);
     }

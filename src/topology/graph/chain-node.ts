@@ -71,15 +71,17 @@ const asksItself = ({ match }: RuleNode): boolean =>
   match.inPortGroupId !== undefined ||
   match.traversedDeviceId !== undefined;
 
-/** Whether a rule of the chain, or of one that it jumps to, asks where a packet came in. Loops end. */
-export function asksIngress(state: State, chainId: Id, visited = new Set<Id>()): boolean {
-  if (visited.has(chainId)) return false;
-  visited.add(chainId);
-  return (state.chains.get(chainId)?.rules ?? []).some(
-    (rule) =>
-      asksItself(rule) ||
-      (rule.action === 'jump' && rule.jumpChainId !== undefined && asksIngress(state, rule.jumpChainId, visited)),
-  );
+/** Whether a rule of the chain, or of one that it jumps to, asks where a packet came in. Loops end, depth is no matter. */
+export function asksIngress(state: State, chainId: Id): boolean {
+  const found = new Set([chainId]);
+  // A set is iterated in order of insertion, what is added meanwhile included.
+  for (const id of found) {
+    for (const rule of state.chains.get(id)?.rules ?? []) {
+      if (asksItself(rule)) return true;
+      if (rule.action === 'jump' && rule.jumpChainId !== undefined) found.add(rule.jumpChainId);
+    }
+  }
+  return false;
 }
 
 /** The chains and all that jump to them, directly or through others. */
