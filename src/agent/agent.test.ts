@@ -297,6 +297,30 @@ test('with a damaged copy on disk the kernel goes on, and the server brings the 
   await audits(server);
 });
 
+test('frames that make no sense stop neither the agent nor its next start', LIMIT, async (t) => {
+  const { server, hosts } = await site(t, ...NETWORK);
+  await until(() => isUp(server, 1, 5) && isUp(server, 2, 6));
+  await reaches(hosts, 1, 'tap5', packet(5, 6), '2/tap6');
+  const senseless = [
+    null,
+    { kind: 'snapshot' },
+    { kind: 'change', revision: 9, put: [{ kind: 'bridge' }], del: [], more: false },
+    { kind: 'status', put: [{ hostId: 'x' }], del: [] },
+  ];
+  for (const frame of senseless) {
+    const hellos = server.hellos;
+    server.say(sampleId('host', 1), frame);
+    await until(() => server.hellos > hellos);
+    await reaches(hosts, 1, 'tap5', packet(5, 6), '2/tap6');
+  }
+  await hosts.stopAgent(1);
+  await hosts.startAgent(1, server.url);
+  server.change([]);
+  await until(() => server.done.get(sampleId('host', 1)) === server.revision);
+  await reaches(hosts, 1, 'tap5', packet(5, 6).replace('udp(1000, 53)', 'tcp(1, 2)'), '2/tap6');
+  await audits(server);
+});
+
 test('requests of the server are answered', LIMIT, async (t) => {
   const { server, hosts } = await site(t, ...NETWORK);
   await until(() => isUp(server, 1, 5) && isUp(server, 2, 6));

@@ -137,6 +137,44 @@ test('garbage ends the connection and nothing else', async (t) => {
   assert.ok(log.lines.some(({ level, why }) => level === 'error' && /not JSON/.test(why)));
 });
 
+test('a frame that makes no sense ends the connection and nothing else', async (t) => {
+  const { url, connections } = await serve(t);
+  const seen = new Inbox<ServerFrame>();
+  const onFrame = (frame: ServerFrame) => {
+    if (frame.kind !== 'heartbeat') throw new TypeError('no such frame');
+    seen.push(frame);
+  };
+  const { log } = streamTo(t, [url], { onFrame });
+  (await connections.next()).socket.send('null');
+  (await connections.next()).socket.send('{"kind":"snapshot"}');
+  (await connections.next()).socket.send(JSON.stringify({ kind: 'heartbeat', revision: 1 }));
+  assert.deepEqual(await seen.next(), { kind: 'heartbeat', revision: 1 });
+  assert.equal(log.lines.filter(({ why }) => /makes no sense/.test(why)).length, 2);
+});
+
+test('an object as large as a server may store comes through', async (t) => {
+  const { url, connections } = await serve(t);
+  const { frames } = streamTo(t, [url]);
+  const tags = Array.from({ length: 7500 }, (_, at) => String(at).padStart(63, 'x'));
+  const large = { kind: 'change', revision: 1, put: [{ kind: 'bridge', value: { tags } }], del: [], more: false };
+  const text = JSON.stringify(large);
+  assert.ok(text.length > 490_000 && text.length < 500_256);
+  (await connections.next()).socket.send(text);
+  assert.deepEqual(await frames.next(), large);
+});
+
+test('a server that takes agents in only to send them away is asked less and less often', async (t) => {
+  const { url, connections } = await serve(t);
+  streamTo(t, [url]);
+  const times: number[] = [];
+  for (let turn = 0; turn < 4; turn++) {
+    (await connections.next()).socket.close(4426, 'another version');
+    times.push(performance.now());
+  }
+  const pauses = times.slice(1).map((time, at) => time - times[at]!);
+  assert.ok(pauses[2]! > 2 * pauses[0]!, `${pauses}`);
+});
+
 test('why a server ended the connection is told', async (t) => {
   const { url, connections } = await serve(t);
   const { closed, log } = streamTo(t, [url]);

@@ -13,8 +13,8 @@ const RETRY_MAX_MS = 5000;
 /** The server sends a heartbeat every few seconds: one that is silent for so long is gone, whatever TCP says. */
 const SILENCE_MS = 20_000;
 const HANDSHAKE_MS = 5000;
-/** A server frame is at most 64 KiB of JSON; more is no server of ours. */
-const FRAME_BYTES_MAX = 256 * 1024;
+/** A frame is 64 KiB of JSON, or one object of up to 500,000 bytes; more is no server of ours. */
+const FRAME_BYTES_MAX = 1024 * 1024;
 
 export interface StreamOptions {
   /** `https://host:port`, tried in turn. */
@@ -37,6 +37,7 @@ export class AgentStream {
   #timer: NodeJS.Timeout | undefined;
   #silence: NodeJS.Timeout | undefined;
   #failures = 0;
+  #openedMs = 0;
   /** Said already: it is not said again at every try. */
   #lastWhy = '';
   #turn = 0;
@@ -82,7 +83,7 @@ export class AgentStream {
     let why = 'the connection was closed';
     socket.on('open', () => {
       this.#open = true;
-      this.#failures = 0;
+      this.#openedMs = performance.now();
       this.#options.log.info('connected to a server', { server });
       this.#heard();
       for (const frame of this.#options.onOpen()) this.send(frame);
@@ -107,7 +108,15 @@ export class AgentStream {
       socket.terminate();
       return;
     }
-    this.#options.onFrame(frame);
+    try {
+      this.#options.onFrame(frame);
+    } catch (error) {
+      this.#options.log.error('a frame of the server makes no sense; connecting anew', {
+        frame: text.slice(0, 100),
+        error,
+      });
+      socket.terminate();
+    }
   }
 
   #heard(): void {
@@ -119,6 +128,8 @@ export class AgentStream {
     clearTimeout(this.#silence);
     const wasOpen = this.#open;
     this.#open = false;
+    // A server that takes us in only to send us away must not be asked at the pace of one that comes back.
+    if (wasOpen && performance.now() - this.#openedMs > RETRY_MAX_MS) this.#failures = 0;
     if (wasOpen) this.#options.onClose();
     if (this.#closed) return;
     // Each server is tried once before the pauses grow.

@@ -12,6 +12,8 @@ import type { AgentFrame, AgentMethod, HostedStatus, ServerFrame } from '../../t
 export class FakeServer {
   /** By host: the revision that it is done with. */
   readonly done = new Map<Id, number>();
+  /** Connections so far. */
+  hellos = 0;
   readonly #objects = new Map<string, Resource>();
   readonly #statuses = new Map<string, HostedStatus>();
   readonly #agents = new Map<Id, WebSocket>();
@@ -57,6 +59,11 @@ export class FakeServer {
     for (const socket of this.#agents.values()) send(socket, { kind: 'change', revision, put: now, del, more: false });
   }
 
+  /** Anything at all, to an agent that is connected. */
+  say(hostId: Id, frame: unknown): void {
+    this.#agents.get(hostId)!.send(JSON.stringify(frame));
+  }
+
   /** Resolves with the agent's answer. */
   ask(hostId: Id, method: AgentMethod): Promise<unknown> {
     const id = this.#nextRequest++;
@@ -72,6 +79,7 @@ export class FakeServer {
   #receive(hostId: Id, socket: WebSocket, frame: AgentFrame): void {
     switch (frame.kind) {
       case 'hello': {
+        this.hellos++;
         const status = [...this.#statuses.values()].filter((hosted) => hosted.hostId !== hostId);
         const put = [...this.#objects.values()];
         send(socket, { kind: 'snapshot', revision: this.#revision, put, status, more: false });
