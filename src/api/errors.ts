@@ -2,7 +2,7 @@
 // error body.
 
 /** HTTP statuses that an error body comes with. */
-export type ErrorStatus = 400 | 401 | 403 | 404 | 405 | 409 | 412 | 413 | 422 | 429 | 500 | 503;
+export type ErrorStatus = 400 | 401 | 403 | 404 | 405 | 408 | 409 | 412 | 413 | 422 | 429 | 500 | 503;
 
 /** Code -> status, and the message when the thrower has nothing better to say. */
 export const ERRORS = {
@@ -12,6 +12,7 @@ export const ERRORS = {
   forbidden: { status: 403, message: 'this token may not do that' },
   notFound: { status: 404, message: 'there is no such thing' },
   methodNotAllowed: { status: 405, message: 'this path does not take that method' },
+  timeout: { status: 408, message: 'the request did not arrive in time' },
   conflict: { status: 409, message: 'something is in the way' },
   exists: { status: 409, message: 'an object with this id exists and is not the same: choose another id' },
   inUse: { status: 409, message: 'the object is in use' },
@@ -32,6 +33,9 @@ export interface ErrorBody {
   readonly path?: string;
 }
 
+/** What a client sent may be quoted in a message; all of it need not come back. */
+const MESSAGE_MAX = 1000;
+
 /** Thrown anywhere below a request; answered as its body. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
@@ -39,7 +43,7 @@ export class ApiError extends Error {
   readonly path: string | undefined;
 
   constructor(code: ErrorCode, message: string = ERRORS[code].message, path?: string) {
-    super(message);
+    super(message.length <= MESSAGE_MAX ? message : `${message.slice(0, MESSAGE_MAX)}...`);
     this.code = code;
     this.path = path;
   }

@@ -103,8 +103,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const parts = await buildParts(options, stop.signal, () => place);
   const identity = identityFor(options);
   const app = buildApp(parts);
-  const server = serve(identity, getRequestListener(app.fetch));
+  const errorHandler = (): Response => {
+    const { status, body } = new ApiError('malformed', NO_HTTP);
+    return Response.json(body, { status });
+  };
+  const server = serve(identity, getRequestListener(app.fetch, { errorHandler }));
   server.requestTimeout = REQUEST_MS;
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuse(socket, wordsFor(error.code)));
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     upgrade(parts, request, socket, head);
   });
@@ -192,17 +197,34 @@ function placeOf({ listen, advertise }: ServerOptions, identity: Identity | unde
 function upgrade(parts: Parts, request: IncomingMessage, socket: Duplex, head: Buffer): void {
   socket.on('error', () => socket.destroy());
   try {
-    if (new URL(request.url ?? '', 'http://server').pathname !== '/v1/agent') throw new ApiError('notFound');
+    if (request.url?.replace(/\?.*$/s, '') !== '/v1/agent') throw new ApiError('notFound', 'there is no such stream');
     parts.agents.accept(request, socket, head);
   } catch (error) {
     if (!(error instanceof ApiError)) parts.log.error('an upgrade failed', { error });
-    const { status, body } = error instanceof ApiError ? error : new ApiError('internal');
-    const text = JSON.stringify(body);
-    socket.end(
-      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Type: application/json\r\n` +
-        `Content-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
-    );
+    refuse(socket, error instanceof ApiError ? error : new ApiError('internal'));
   }
+}
+
+const NO_HTTP = 'the request is not proper HTTP';
+
+/** What Node says of a request that never got as far as the application. */
+function wordsFor(code: string | undefined): ApiError {
+  if (code === 'HPE_HEADER_OVERFLOW') return new ApiError('tooLarge', 'the address and the headers are too long');
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new ApiError('timeout');
+  return new ApiError('malformed', NO_HTTP);
+}
+
+/** Answers where there is no response object. */
+function refuse(socket: Duplex, { status, body }: ApiError): void {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const text = JSON.stringify(body);
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Type: application/json\r\n` +
+      `Content-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
+  );
 }
 
 async function sweepNumbers({ store, freedNumbers, log }: Parts): Promise<void> {

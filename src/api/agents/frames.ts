@@ -3,7 +3,9 @@
 import Type, { type Static, type TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { Resource, ResourceRef } from '../../topology/kinds.ts';
+
 import type { AgentFrame, HostedStatus, HostedStatusRef, ServerFrame } from '../../topology/wire.ts';
+import { isTooDeep } from '../http/request.ts';
 
 /** Largest frame; an object that is larger still goes alone in its own. */
 const FRAME_BYTES = 64 * 1024;
@@ -71,6 +73,7 @@ const validator = Compile(frame);
 /** Undefined when it is none. */
 export function parseAgentFrame(bytes: string): AgentFrame | undefined {
   try {
+    if (isTooDeep(bytes)) return undefined;
     const value: unknown = JSON.parse(bytes);
     return validator.Check(value) ? (value satisfies Static<typeof frame> as AgentFrame) : undefined;
   } catch {

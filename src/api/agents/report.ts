@@ -8,6 +8,7 @@ import type { PortStatus, Status, StatusKind } from '../../topology/status.ts';
 import type { Parts } from '../parts.ts';
 import { claimKey, encode, statusKey } from '../state/keys.ts';
 import { decide } from './binding.ts';
+import { Lessons } from './lessons.ts';
 
 /** A port takes two writes and a guard. */
 const BATCH = 45;
@@ -28,8 +29,10 @@ export class Report {
   readonly #pending = new Map<string, Status | undefined>();
   /** Port -> what the host takes to be so: what it said or was told last. */
   readonly #ports = new Map<Id, PortStatus>();
+  readonly #lessons = new Lessons();
   #running: Promise<void> | undefined;
   #closed = false;
+  #complained = false;
 
   constructor(hostId: Id, parts: ReportParts) {
     this.#hostId = hostId;
@@ -48,22 +51,42 @@ export class Report {
   take({ put, del, reset }: Frame): boolean {
     if (reset) {
       this.#ports.clear();
+      this.#lessons.clear();
       for (const [key, { status }] of this.#parts.liveStatus.ofHost(this.#hostId)) {
         if (status.kind !== 'alive') this.#pending.set(key, undefined);
       }
     }
     for (const { kind, id } of del) {
       if (kind === 'port') this.#ports.delete(id);
+      this.#lessons.forget(`${kind}/${id}`);
       if (kind !== 'alive') this.#pending.set(`${kind}/${id}`, undefined);
     }
+    let refused = 0;
     for (const status of put) {
       if (status.kind === 'port') this.#ports.set(status.id, status);
       // Whether a host is alive is what its lease says.
-      if (status.kind !== 'alive') this.#pending.set(`${status.kind}/${status.id}`, status);
+      if (status.kind === 'alive') continue;
+      const isLesson = status.kind === 'mac' || status.kind === 'neighbour';
+      if (isLesson && !this.#lessons.take(status, this.#hostId, this.#parts.config.topology)) refused++;
+      else this.#pending.set(`${status.kind}/${status.id}`, status);
     }
+    if (refused > 0) this.#complain(refused);
     if (this.#pending.size + this.#parts.liveStatus.ofHost(this.#hostId).size > STATUS_MAX) return false;
     this.#running ??= this.#run();
     return true;
+  }
+
+  /** Once for a connection: a host that means harm would fill the log. */
+  #complain(addresses: number): void {
+    if (this.#complained) return;
+    this.#complained = true;
+    this.#parts.log.warn(
+      'a host tells of addresses that it cannot have learned, or of too many; they are passed over',
+      {
+        hostId: this.#hostId,
+        addresses,
+      },
+    );
   }
 
   /** What was taken is still written. */
@@ -76,7 +99,8 @@ export class Report {
     const { store, feed, log } = this.#parts;
     await Promise.resolve();
     while (this.#pending.size > 0) {
-      const items = [...this.#pending].slice(0, BATCH);
+      const items: (readonly [string, Status | undefined])[] = [];
+      for (const item of this.#pending) if (items.push(item) === BATCH) break;
       for (const [key] of items) this.#pending.delete(key);
       try {
         const { guards, writes } = this.#writesFor(items);

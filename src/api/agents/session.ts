@@ -23,6 +23,8 @@ const BUFFERED_BYTES = 1024 * 1024;
 /** A connection that takes nothing for so long is cut; the agent comes back and compares. */
 const STALLED_MS = 20_000;
 const DRAIN_POLL_MS = 20;
+/** Devices of one agent, those that do not exist included: each costs a look at every flush. */
+const SUBSCRIBED_MAX = 20_000;
 
 export type SessionParts = Pick<Parts, 'store' | 'config' | 'feed' | 'liveStatus' | 'log' | 'metrics'>;
 
@@ -103,13 +105,19 @@ export class Session {
 
   subscribe(deviceIds: readonly Id[]): void {
     for (const id of deviceIds) this.#subscribed.add(id);
+    if (this.#subscribed.size > SUBSCRIBED_MAX) {
+      this.cut('it subscribes to more than is kept');
+      return;
+    }
     this.#wanted = undefined;
     this.#flushNow();
     this.#tellSubscribed(deviceIds);
   }
 
   done(revision: number): void {
-    if (revision > (this.#doneRevision ?? -1)) this.#doneRevision = revision;
+    // It cannot be further than what it was sent.
+    const reached = Math.min(revision, this.#sentRevision);
+    if (reached > (this.#doneRevision ?? -1)) this.#doneRevision = reached;
   }
 
   heartbeat(): void {

@@ -3,7 +3,8 @@
 // fingerprint to know them, so the first connection is as safe as the way the token took.
 
 import { randomBytes } from 'node:crypto';
-import type { Hono } from 'hono';
+import type { HttpBindings } from '@hono/node-server';
+import type { Context, Hono } from 'hono';
 import type { Id } from '../../topology/resource.ts';
 import { ApiError } from '../errors.ts';
 import type { Parts } from '../parts.ts';
@@ -14,8 +15,10 @@ import { readFields } from './request.ts';
 /** Long enough to carry it to a machine that is being set up, short enough to be worthless in a backup. */
 const VALID_MS = 24 * 3600 * 1000;
 const SECRET_BYTES = 32;
-/** Wrong secrets that are listened to in a minute; nobody needs more, and each costs a look into the store. */
+/** Wrong secrets of one address that are listened to in a minute; each costs a look into the store. */
 const FAILURES_PER_MINUTE = 60;
+/** Addresses that are told apart in a minute; what is beyond is counted as one. */
+const ADDRESSES_MAX = 1000;
 
 interface JoinOffer {
   readonly hostId: Id;
@@ -33,7 +36,8 @@ export interface JoinToken {
 
 export function joinRoutes(app: Hono, parts: Parts): void {
   const { store, config, credentials, feed } = parts;
-  let failures = { since: 0, count: 0 };
+  const failures = new Map<string, number>();
+  let failuresSince = 0;
 
   app.post('/v1/hosts/:id/join-token', async (context) => {
     const hostId = context.req.param('id');
@@ -54,8 +58,14 @@ export function joinRoutes(app: Hono, parts: Parts): void {
 
   app.post('/v1/join', async (context) => {
     const now = Date.now();
-    if (now - failures.since > 60_000) failures = { since: now, count: 0 };
-    if (failures.count >= FAILURES_PER_MINUTE) throw new ApiError('tooMany');
+    if (now - failuresSince > 60_000) {
+      failures.clear();
+      failuresSince = now;
+    }
+    const from = addressOf(context);
+    const counted = failures.has(from) || failures.size < ADDRESSES_MAX ? from : '';
+    const failed = failures.get(counted) ?? 0;
+    if (failed >= FAILURES_PER_MINUTE) throw new ApiError('tooMany');
     const { secret } = await readFields(context, ['secret']);
     if (typeof secret !== 'string') throw new ApiError('malformed', 'secret is the secret of a join token', '/secret');
     const key = PREFIX.join + hashOf(secret);
@@ -63,7 +73,7 @@ export function joinRoutes(app: Hono, parts: Parts): void {
     const offer = entry === undefined ? undefined : decode<JoinOffer>(entry.value);
     const host = offer && (await store.get(objectKey('host', offer.hostId))).entry;
     if (entry === undefined || offer === undefined || host === undefined || offer.expiresAt < now) {
-      failures.count++;
+      failures.set(counted, failed + 1);
       throw new ApiError('unauthorized', 'the join token is not valid, was used, or is too old: ask for a new one');
     }
     const credential = newToken();
@@ -83,6 +93,12 @@ export function joinRoutes(app: Hono, parts: Parts): void {
     await feed.through(rev);
     return context.json({ hostId: offer.hostId, credential });
   });
+}
+
+/** Of the client; empty where there is no socket. */
+function addressOf(context: Context): string {
+  const { incoming } = (context.env ?? {}) as Partial<HttpBindings>;
+  return incoming?.socket.remoteAddress ?? '';
 }
 
 /** Offers nobody came for; a few at a time. */

@@ -6,14 +6,14 @@ import { ApiError } from '../errors.ts';
 export const BODY_BYTES = 1024 * 1024;
 /** A body of many operations. */
 export const TRANSACTION_BYTES = 16 * 1024 * 1024;
-/** The deepest document of the model has five levels; a bound keeps what walks a body off the end of the stack. */
+/** The deepest document of the model has five levels; a bound keeps what walks one off the end of the stack. */
 const DEPTH = 32;
 
 /** The body as JSON. */
 export async function readJson(context: Context, limitBytes = BODY_BYTES): Promise<unknown> {
   const text = await readText(context, limitBytes);
   if (text.trim() === '') throw new ApiError('badJson', 'the body is empty: send a JSON object');
-  checkDepth(text);
+  if (isTooDeep(text)) throw new ApiError('badJson', `the body is nested deeper than ${DEPTH} levels`);
   try {
     return JSON.parse(text);
   } catch (error) {
@@ -40,10 +40,15 @@ async function readText(context: Context, limitBytes: number): Promise<string> {
   if (body === null) return '';
   const parts: Uint8Array[] = [];
   let bytes = 0;
-  for await (const part of body as ReadableStream<Uint8Array>) {
-    bytes += part.length;
-    if (bytes > limitBytes) throw tooLarge();
-    parts.push(part);
+  try {
+    for await (const part of body as ReadableStream<Uint8Array>) {
+      bytes += part.length;
+      if (bytes > limitBytes) throw tooLarge();
+      parts.push(part);
+    }
+  } catch (error) {
+    if (error instanceof ApiError) throw error;
+    throw new ApiError('malformed', 'the body broke off');
   }
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(parts));
@@ -52,8 +57,8 @@ async function readText(context: Context, limitBytes: number): Promise<string> {
   }
 }
 
-/** Brackets outside of strings; what is no JSON is told by the parser. */
-function checkDepth(text: string): void {
+/** Counts brackets outside of strings; what is no JSON is told by the parser. */
+export function isTooDeep(text: string): boolean {
   let depth = 0;
   for (let at = 0; at < text.length; at++) {
     switch (text.charCodeAt(at)) {
@@ -62,7 +67,7 @@ function checkDepth(text: string): void {
         break;
       case 0x5b: // [
       case 0x7b: // {
-        if (++depth > DEPTH) throw new ApiError('badJson', `the body is nested deeper than ${DEPTH} levels`);
+        if (++depth > DEPTH) return true;
         break;
       case 0x5d: // ]
       case 0x7d: // }
@@ -70,6 +75,7 @@ function checkDepth(text: string): void {
         break;
     }
   }
+  return false;
 }
 
 /** Query parameters, each once, none but these. */

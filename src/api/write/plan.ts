@@ -167,7 +167,7 @@ function writesOf(
 ): ValueWrite[] {
   const writes: ValueWrite[] = [];
   for (const { kind, value } of put) {
-    if (JSON.stringify(value).length > OBJECT_BYTES) {
+    if (Buffer.byteLength(JSON.stringify(value)) > OBJECT_BYTES) {
       throw new ApiError('tooLarge', `${kind} ${value.id} is larger than ${OBJECT_BYTES} bytes: split it`);
     }
     writes.push({ put: objectKey(kind, value.id), value });
