@@ -31,7 +31,7 @@ import { BUDGETS, SLICE_MS, STALE_MISS_MS, TICK_MS } from './limits.ts';
 import { AnswerLimiter } from './packet/answers.ts';
 import { Asker } from './packet/asking.ts';
 import { deviceQuestion, ParkingLot } from './packet/parking.ts';
-import { Replica } from './replica.ts';
+import { type KnowledgeFrame, Replica } from './replica.ts';
 import { Services } from './services.ts';
 import { type Simulate, Upcalls } from './upcalls.ts';
 
@@ -289,7 +289,7 @@ class RunningAgent implements Agent {
     this.#journal.replay((record) => {
       switch (record.kind) {
         case 'frame':
-          this.#replica.apply(record.frame);
+          this.#restoreFrame(record.frame);
           break;
         case 'subscribe':
           this.#asker.restore(record.deviceIds);
@@ -302,6 +302,15 @@ class RunningAgent implements Agent {
           break;
       }
     });
+  }
+
+  /** A frame that did harm when it came is on disk all the same: it must not do it again at every start. */
+  #restoreFrame(frame: KnowledgeFrame): void {
+    try {
+      this.#replica.apply(frame);
+    } catch (error) {
+      this.#log.error('a frame in the copy on disk makes no sense and is passed over', { frame: frame.kind, error });
+    }
   }
 
   #rewriteJournal(): void {
