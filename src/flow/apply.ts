@@ -4,27 +4,13 @@
 // A decremented TTL is written late, before the next change or output, so that a packet which goes up as an exception
 // goes up as it came in. A step that cannot be carried out, `toAgent`, `drop` and `answerNeighbour` end the list.
 
-import { type Ip6, type Mac, parseIp6, readIp4, writeMac, writeU16 } from '../packet/address.ts';
-import { ARP, emitArp } from '../packet/arp.ts';
+import { type Mac, writeMac, writeU16 } from '../packet/address.ts';
 import { updateChecksum } from '../packet/checksum.ts';
 import { ETHER_TYPE, isTagType, TAG_BYTES, TAGS_MAX } from '../packet/ethernet.ts';
-import { PROTOCOL } from '../packet/ipv4.ts';
-import { emitIpv6 } from '../packet/ipv6.ts';
-import { emitNd, ND, ND_HOP_LIMIT } from '../packet/nd.ts';
 import type { Action } from './actions.ts';
-import {
-  ARP_SENDER_MAC_AT,
-  etherTypeOf,
-  FIELD,
-  type FlowKey,
-  FRAGMENT,
-  floodOf,
-  getIp,
-  getMac,
-  getU16,
-  newKey,
-} from './fields.ts';
+import { etherTypeOf, type FlowKey, floodOf, getU16, newKey } from './fields.ts';
 import { keyOfFrame } from './key.ts';
+import { neighbourAnswer } from './neighbour-answer.ts';
 import { DROP, type DropReason, UP, type UpCause } from './reasons.ts';
 
 export type Output =
@@ -43,8 +29,6 @@ export interface Outcome {
   readonly counts: readonly number[];
 }
 
-const ALL_NODES = parseIp6('ff02::1')!;
-const ALL_NODES_MAC = 0x333300000001 as Mac;
 const TYPE_AT = 12;
 const IP4_TTL_AT = 8;
 const IP4_CHECKSUM_AT = 10;
@@ -177,70 +161,16 @@ function popTag(frame: Uint8Array): Uint8Array {
   return bare;
 }
 
-/**
- * The answer to an ARP request (RFC 826), of the same length, or to a neighbour solicitation (RFC 4861 §7.2.4), in the
- * tags of the request. Undefined: it is neither.
- */
+/** The answer to a request, in the tags of the request and, for ARP, of its length. Undefined: it is no request. */
 function answerOf(request: Uint8Array, key: FlowKey, mac: Mac, router: boolean): Uint8Array | undefined {
+  const answer = neighbourAnswer(key, mac, router);
+  if (answer === undefined) return undefined;
   const l3At = l3AtOf(request);
-  const asker = getMac(key, FIELD.ethernetSource.at);
-  if (etherTypeOf(key) === ETHER_TYPE.arp && key[FIELD.protocol.at] === ARP.request) {
-    const answer = request.slice();
-    writeMac(answer, 0, asker);
-    writeMac(answer, 6, mac);
-    const reply = emitArp({
-      operation: ARP.reply,
-      senderMac: mac,
-      senderIp: readIp4(key, FIELD.destination.at + 12),
-      targetMac: getMac(key, ARP_SENDER_MAC_AT),
-      targetIp: readIp4(key, FIELD.source.at + 12),
-    });
-    answer.set(reply, l3At);
-    return answer;
-  }
-  if (!isSolicitation(key)) return undefined;
-  const target = getIp(key, FIELD.translatedDestination.at) as Ip6;
-  const source = getIp(key, FIELD.source.at) as Ip6;
-  // From the unspecified address: someone tests whether it may take the target. All are told.
-  const solicited = source !== 0n;
-  const destination = solicited ? source : ALL_NODES;
-  const advertisement = emitNd(
-    {
-      kind: 'neighbourAdvertisement',
-      router,
-      solicited,
-      override: true,
-      target,
-      options: [{ kind: 'targetLinkAddress', mac }],
-    },
-    target,
-    destination,
-  );
-  const packet = emitIpv6(
-    {
-      trafficClass: 0,
-      flowLabel: 0,
-      hopLimit: ND_HOP_LIMIT,
-      source: target,
-      destination,
-      extensions: [],
-      protocol: PROTOCOL.icmp6,
-    },
-    advertisement,
-  );
-  const answer = new Uint8Array(l3At + packet.length);
-  answer.set(request.subarray(0, l3At));
-  writeMac(answer, 0, solicited ? asker : ALL_NODES_MAC);
-  writeMac(answer, 6, mac);
-  answer.set(packet, l3At);
-  return answer;
-}
-
-function isSolicitation(key: FlowKey): boolean {
-  return (
-    etherTypeOf(key) === ETHER_TYPE.ip6 &&
-    key[FIELD.protocol.at] === PROTOCOL.icmp6 &&
-    key[FIELD.fragment.at] === FRAGMENT.none &&
-    getU16(key, FIELD.sourcePort.at) === ND.neighbourSolicitation
-  );
+  const isArp = etherTypeOf(key) === ETHER_TYPE.arp;
+  const frame = new Uint8Array(isArp ? request.length : l3At + answer.packet.length);
+  frame.set(isArp ? request : request.subarray(0, l3At));
+  writeMac(frame, 0, answer.destination);
+  writeMac(frame, 6, mac);
+  frame.set(answer.packet, l3At);
+  return frame;
 }

@@ -1,16 +1,8 @@
 // ARP and neighbour discovery as the virtual network speaks them: questions of routers, answers for known neighbours,
 // router advertisements (RFC 826, 4861, 8106).
 
-import {
-  ARP_SENDER_MAC_AT,
-  ETHER_TYPE,
-  etherTypeOf,
-  FIELD,
-  type FlowKey,
-  getIp,
-  getMac,
-  PROTOCOL,
-} from '../flow/fields.ts';
+import { ETHER_TYPE, etherTypeOf, FIELD, type FlowKey, getMac, PROTOCOL } from '../flow/fields.ts';
+import { neighbourAnswer } from '../flow/neighbour-answer.ts';
 import {
   groupMacOf,
   type Ip,
@@ -46,36 +38,11 @@ const DNS_LIFETIME_INTERVALS = 3;
  * What the owner of `mac` answers to the ARP request or neighbour solicitation with this key; to the asker's MAC even
  * where detection of a duplicate has it sent to all nodes, since the data path sends it to the asker only.
  */
-export function neighbourReply(key: FlowKey, mac: Mac, router: boolean): Uint8Array {
-  const asker = getMac(key, FIELD.ethernetSource.at);
-  if (etherTypeOf(key) === ETHER_TYPE.arp) {
-    const reply = emitArp({
-      operation: ARP.reply,
-      senderMac: mac,
-      senderIp: getIp(key, FIELD.destination.at) as Ip4,
-      targetMac: getMac(key, ARP_SENDER_MAC_AT),
-      targetIp: getIp(key, FIELD.source.at) as Ip4,
-    });
-    return emitEthernet({ destination: asker, source: mac, tags: [], etherType: ETHER_TYPE.arp }, reply);
-  }
-  const source = getIp(key, FIELD.source.at) as Ip6;
-  const target = getIp(key, FIELD.translatedDestination.at) as Ip6;
-  const solicited = source !== 0n;
-  const message: NdMessage = {
-    kind: 'neighbourAdvertisement',
-    router,
-    solicited,
-    override: true,
-    target,
-    options: [{ kind: 'targetLinkAddress', mac }],
-  };
-  return discoveryFrame(
-    solicited ? asker : groupMacOf(ALL_NODES),
-    mac,
-    target,
-    solicited ? source : ALL_NODES,
-    message,
-  );
+export function neighbourReply(key: FlowKey, mac: Mac, router: boolean): Uint8Array | undefined {
+  const answer = neighbourAnswer(key, mac, router);
+  if (answer === undefined) return undefined;
+  const destination = getMac(key, FIELD.ethernetSource.at);
+  return emitEthernet({ destination, source: mac, tags: [], etherType: etherTypeOf(key) }, answer.packet);
 }
 
 /** The question who has an address, asked out of a router port; undefined when the port has no address to ask from. */

@@ -139,6 +139,7 @@ function answeredNeighbour(journey: Journey, stop: Extract<Stop, { kind: 'answer
     markField(walk.view.mask, FIELD[field]);
   }
   const frame = neighbourReply(walk.view.key, stop.mac, stop.router);
+  if (frame === undefined) throw new Error('what is no request for a neighbour was to be answered as one');
   const reply = bear({ from: stop.from, frame }, { ...walk.world, learned: walk.taught() }, walk.depth + 1);
   walk.tags.push(...reply.tags);
   if (reply.needs.length > 0)
