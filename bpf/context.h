@@ -51,7 +51,7 @@ struct context {
 
 	/* From here on nothing is cleared for a new packet. */
 	struct flow_key masked __attribute__((aligned(8)));
-	struct fragment_key fragment;
+	struct fragment_value fragment;
 	struct step step;
 	struct output_record record;
 	__u8 bytes[128] __attribute__((aligned(8))); /* headers being read or built */

@@ -10,7 +10,7 @@
 #ifndef AYATORI_CONTRACT_H
 #define AYATORI_CONTRACT_H
 
-#define CONTRACT_VERSION 1
+#define CONTRACT_VERSION 2
 
 /* ---- numbers ------------------------------------------------------------------------------------------- */
 
@@ -217,22 +217,34 @@ struct budget {
 	__u32 unused;
 };
 
-/* `fragments` (LRU): -> L4 ports of the first fragment */
+/*
+ * `fragments`: slot of a port -> datagram, and L4 ports of its first fragment. A first fragment takes its slot from
+ * whatever was there, so that a port harms nobody but itself. The slot is
+ *
+ *   (id + fold(words of source and destination, protocol)) % FRAGMENT_SLOTS    fold: h = (h ^ word) * FRAGMENT_HASH,
+ *                                                                              its upper 16 bits; words as host order
+ *
+ * so that datagrams with ids in sequence, as one sender gives them, do not meet. Copies of floods have slots of their
+ * own: what others flood to a port leaves what its guest sends alone.
+ */
+#define FRAGMENT_SLOTS 64
+#define FRAGMENT_FLOODED 64 /* in slot: a copy for a member, not what the port's guest sent */
+#define FRAGMENT_HASH 0x9e3779b1
 struct fragment_key {
-	__u32 port;     /* ingress port */
-	__be32 id;      /* IPv4: in the low 16 bits */
-	__be32 source[4];
-	__be32 destination[4];
-	__u8 protocol;
-	__u8 family;    /* 4 or 6 */
-	__u8 flooded;   /* 1: a copy for a member, not what the port's guest sent */
-	__u8 unused[1];
+	__u32 port;     /* ingress port, or the member */
+	__u32 slot;
 };
 struct fragment_value {
+	__u32 id;
+	__be32 source[4];
+	__be32 destination[4];
+	__be16 vlan;
+	__be16 inner_vlan;
+	__u8 protocol;
+	__u8 family;    /* 4 or 6 */
+	__u8 unused[2];
 	__be16 source_port;
 	__be16 destination_port;
-	__u32 unused;
-	__u64 seen_ns;
 };
 
 /* `pending` (LRU): unmasked flow_key -> */

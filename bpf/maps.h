@@ -97,9 +97,13 @@ struct {
 	__type(value, struct budget);
 } budgets SEC(".maps");
 
+/*
+ * LRU, so that ports that are gone leave nothing behind. A port has 2 * FRAGMENT_SLOTS of these at most: 512 of them
+ * would have to flood fragments at once before another one's are lost.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 8192);
+	__uint(max_entries, 65536);
 	__type(key, struct fragment_key);
 	__type(value, struct fragment_value);
 } fragments SEC(".maps");

@@ -170,7 +170,7 @@ __noinline int parse_ip4(struct __sk_buff *skb)
 	c->end_at = c->l3_at + total;
 	__u32 flags_offset = ip[6] << 8 | ip[7];
 	if (flags_offset & 0x3fff) {
-		c->fragment_id = *(__be16 *)(ip + 4);
+		c->fragment_id = ip[4] << 8 | ip[5];
 		if (flags_offset & 0x1fff)
 			return later_fragment(c, (flags_offset & 0x1fff) * 8);
 		c->key.fragment = FRAGMENT_FIRST;
@@ -203,7 +203,7 @@ __noinline int parse_extension(struct __sk_buff *skb)
 	if (c->fragment_header)
 		return DROP_MALFORMED;
 	c->fragment_header = 1;
-	c->fragment_id = *(__be32 *)(c->bytes + 4);
+	c->fragment_id = bpf_ntohl(*(__be32 *)(c->bytes + 4));
 	c->l4_at = at + 8;
 	__u32 word = c->bytes[2] << 8 | c->bytes[3];
 	if (word & 0xfff8) {
@@ -244,6 +244,32 @@ __noinline int parse_ip6(struct __sk_buff *skb)
 	return is_extension(c->key.protocol) ? DROP_UNPARSED_EXTENSION : parse_upper(skb);
 }
 
+/* Slot of a datagram, as the contract says. */
+static __always_inline __u32 fragment_slot(const struct context *c)
+{
+	__u32 hash = 0;
+
+#pragma clang loop unroll(full)
+	for (int i = 0; i < 4; i++)
+		hash = (hash ^ bpf_ntohl(c->key.source[i])) * FRAGMENT_HASH;
+#pragma clang loop unroll(full)
+	for (int i = 0; i < 4; i++)
+		hash = (hash ^ bpf_ntohl(c->key.destination[i])) * FRAGMENT_HASH;
+	hash = (hash ^ c->key.protocol) * FRAGMENT_HASH;
+	return (c->fragment_id + (hash >> 16)) % FRAGMENT_SLOTS | (c->key.flood ? FRAGMENT_FLOODED : 0);
+}
+
+static __always_inline bool is_same_datagram(const struct fragment_value *a, const struct fragment_value *b)
+{
+	__u32 different = a->id ^ b->id;
+
+#pragma clang loop unroll(full)
+	for (int i = 0; i < 4; i++)
+		different |= (a->source[i] ^ b->source[i]) | (a->destination[i] ^ b->destination[i]);
+	different |= (a->vlan ^ b->vlan) | (a->inner_vlan ^ b->inner_vlan);
+	return !(different | (a->protocol ^ b->protocol) | (a->family ^ b->family));
+}
+
 /*
  * Rule 9, its second half: the ports of a datagram are written by its first fragment before the flow look-up, so they
  * are there while that one is still on its way through the agent.
@@ -251,31 +277,28 @@ __noinline int parse_ip6(struct __sk_buff *skb)
 __noinline int parse_fragment(struct __sk_buff *skb)
 {
 	struct context *c = context_of();
-	struct settings *s = settings_of();
 
-	if (!c || !s)
+	if (!c)
 		return DROP_MALFORMED;
 	barrier_value(skb);
-	struct fragment_key *key = &c->fragment;
-	memset(key, 0, sizeof(*key));
-	key->port = c->key.port;
-	key->id = c->fragment_id;
-	memcpy(key->source, c->key.source, 16);
-	memcpy(key->destination, c->key.destination, 16);
-	key->protocol = c->key.protocol;
-	key->family = c->key.ether_type == bpf_htons(ETH_P_IPV6) ? 6 : 4;
-	key->flooded = c->key.flood != 0;
+	struct fragment_key key = { .port = c->key.port, .slot = fragment_slot(c) };
+	struct fragment_value *datagram = &c->fragment;
+	memset(datagram, 0, sizeof(*datagram));
+	datagram->id = c->fragment_id;
+	memcpy(datagram->source, c->key.source, 16);
+	memcpy(datagram->destination, c->key.destination, 16);
+	datagram->vlan = c->key.vlan;
+	datagram->inner_vlan = c->key.inner_vlan;
+	datagram->protocol = c->key.protocol;
+	datagram->family = c->key.ether_type == bpf_htons(ETH_P_IPV6) ? 6 : 4;
 	if (c->key.fragment == FRAGMENT_FIRST) {
-		struct fragment_value value = {
-			.source_port = c->key.source_port,
-			.destination_port = c->key.destination_port,
-			.seen_ns = now_ns(s),
-		};
-		bpf_map_update_elem(&fragments, key, &value, BPF_ANY);
+		datagram->source_port = c->key.source_port;
+		datagram->destination_port = c->key.destination_port;
+		bpf_map_update_elem(&fragments, &key, datagram, BPF_ANY);
 		return DROP_NONE;
 	}
-	struct fragment_value *first = bpf_map_lookup_elem(&fragments, key);
-	if (!first)
+	struct fragment_value *first = bpf_map_lookup_elem(&fragments, &key);
+	if (!first || !is_same_datagram(first, datagram))
 		return DROP_LATER_FRAGMENT_FIRST;
 	c->key.source_port = first->source_port;
 	c->key.destination_port = first->destination_port;

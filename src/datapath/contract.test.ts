@@ -163,7 +163,8 @@ test('steps, drop reasons, causes and fragments have the same numbers in the hea
   assert.deepEqual(family('STEP_').sort(byNumber), ofTable('STEP_', STEP).sort(byNumber));
   assert.deepEqual(family('DROP_').sort(byNumber), ofTable('DROP_', DROP).sort(byNumber));
   assert.deepEqual(family('UP_').sort(byNumber), ofTable('UP_', UP).sort(byNumber));
-  assert.deepEqual(family('FRAGMENT_').sort(byNumber), ofTable('FRAGMENT_', FRAGMENT).sort(byNumber));
+  const parts = family('FRAGMENT_').filter(([name]) => !(name in NUMBERS));
+  assert.deepEqual(parts.sort(byNumber), ofTable('FRAGMENT_', FRAGMENT).sort(byNumber));
   assert.equal(defines.get('DROP_REASONS'), DROP_NAMES.length);
 });
 

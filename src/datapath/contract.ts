@@ -8,7 +8,7 @@ import { KEY_BYTES } from '../flow/fields.ts';
 import { DROP_NAMES, type DropReason, type UpCause } from '../flow/reasons.ts';
 import { type Mac, readMac, writeMac } from '../packet/address.ts';
 
-export const CONTRACT_VERSION = 1;
+export const CONTRACT_VERSION = 2;
 
 /** Numbers of the header that are spoken of here, under the header's names. */
 export const NUMBERS = {
@@ -38,6 +38,9 @@ export const NUMBERS = {
   BUCKET_MISS: 0,
   BUCKET_SERVICE: 1,
   BUCKET_EXCEPTION: 2,
+  FRAGMENT_SLOTS: 64,
+  FRAGMENT_FLOODED: 64,
+  FRAGMENT_HASH: 0x9e3779b1,
   COUNTER_PORT_RX: 1,
   COUNTER_PORT_TX: 2,
   COUNTER_RULE: 3,
@@ -111,8 +114,19 @@ export const STRUCTS = {
     unused: 4,
   }),
   budget: struct({ filled_ns: 24, tokens: 12, unused: 4 }),
-  fragment_key: struct({ port: 4, id: 4, source: 16, destination: 16, protocol: 1, family: 1, flooded: 1, unused: 1 }),
-  fragment_value: struct({ source_port: 2, destination_port: 2, unused: 4, seen_ns: 8 }),
+  fragment_key: struct({ port: 4, slot: 4 }),
+  fragment_value: struct({
+    id: 4,
+    source: 16,
+    destination: 16,
+    vlan: 2,
+    inner_vlan: 2,
+    protocol: 1,
+    family: 1,
+    unused: 2,
+    source_port: 2,
+    destination_port: 2,
+  }),
   pending_value: struct({ since_ns: 8, packets: 4, unused: 4 }),
   counter_key: struct({ kind: 4, id: 4, port: 4 }),
   counter_value: struct({ packets: 8, bytes: 8 }),

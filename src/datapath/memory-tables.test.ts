@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DROP, UP } from '../flow/reasons.ts';
 import { parseIp4 } from '../packet/address.ts';
-import { classOf, fragments4, keyFor, tcp4, udp4, udp6 } from './conformance/frames.ts';
+import { classOf, keyFor, tcp4, udp4, udp6 } from './conformance/frames.ts';
 import { DatapathFull } from './datapath.ts';
 import { MemoryDatapath, type MemoryOptions } from './memory.ts';
 
@@ -82,16 +82,6 @@ test('flows and packets that came up know how long ago that was', () => {
     datapath.poll(9).map(({ ageMs }) => ageMs),
     [2],
   );
-});
-
-test('the oldest first fragments are forgotten when there are too many', () => {
-  const { datapath, packets } = withClock();
-  datapath.install([{ ...classOf(udp4(), 1), actions: [{ kind: 'drop', reason: DROP.policy }] }]);
-  for (let id = 0; id <= 8192; id++) datapath.receive('g', fragments4({ id })[0]);
-  datapath.receive('g', fragments4({ id: 0 })[1]);
-  assert.equal(packets('drop', DROP.laterFragmentFirst), 1);
-  datapath.receive('g', fragments4({ id: 1 })[1]);
-  assert.equal(packets('drop', DROP.laterFragmentFirst), 1);
 });
 
 test('of an injected super-packet its segments count against the MTU', () => {

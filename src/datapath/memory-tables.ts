@@ -91,26 +91,40 @@ export class MemoryFlows {
   }
 }
 
-const FRAGMENTS_MAX = 8192;
+const { FRAGMENT_SLOTS, FRAGMENT_FLOODED, FRAGMENT_HASH } = NUMBERS;
 
-/** Ports of first fragments, the least recently used forgotten first. */
+/** Slot of a datagram, as the contract says. */
+function fragmentSlot(key: FlowKey, id: number): number {
+  const view = new DataView(key.buffer, key.byteOffset);
+  const words: number[] = [];
+  for (const { at } of [FIELD.source, FIELD.destination]) {
+    for (let word = 0; word < 4; word++) words.push(view.getUint32(at + 4 * word));
+  }
+  const hash = [...words, key[FIELD.protocol.at]!].reduce((h, word) => Math.imul(h ^ word, FRAGMENT_HASH), 0);
+  return ((id + (hash >>> 16)) % FRAGMENT_SLOTS) | (floodOf(key) === 0 ? 0 : FRAGMENT_FLOODED);
+}
+
+/** Ports of first fragments, in slots: each port has its own. */
 export class MemoryFragments {
-  readonly #ports = new Map<string, Uint8Array>();
+  readonly #slots = new Map<string, { readonly datagram: string; readonly ports: Uint8Array }>();
 
   /** The first fragment writes its ports, a later one takes them. False: a later one without its first. */
   fill(key: FlowKey, frame: Uint8Array): boolean {
     const part = key[FIELD.fragment.at]!;
     if (part === FRAGMENT.none) return true;
-    const id = parsePacket(frame)?.fragment?.id;
+    const id = parsePacket(frame)?.fragment?.id ?? 0;
+    const slot = `${portOf(key)} ${fragmentSlot(key, id)}`;
+    const tags = key.subarray(FIELD.vlan.at, FIELD.innerVlan.at + FIELD.innerVlan.bytes);
     const addresses = `${getIp(key, FIELD.source.at)} ${getIp(key, FIELD.destination.at)}`;
-    const name = `${portOf(key)} ${floodOf(key)} ${id} ${addresses} ${key[FIELD.protocol.at]} ${etherTypeOf(key)}`;
+    const datagram = `${id} ${addresses} ${tags} ${key[FIELD.protocol.at]} ${etherTypeOf(key)}`;
     const ports = key.subarray(FIELD.sourcePort.at, FIELD.destinationPort.at + FIELD.destinationPort.bytes);
-    const first = part === FRAGMENT.first ? ports.slice() : this.#ports.get(name);
-    if (first === undefined) return false;
-    ports.set(first);
-    this.#ports.delete(name);
-    this.#ports.set(name, first);
-    if (this.#ports.size > FRAGMENTS_MAX) this.#ports.delete(this.#ports.keys().next().value!);
+    if (part === FRAGMENT.first) {
+      this.#slots.set(slot, { datagram, ports: ports.slice() });
+      return true;
+    }
+    const first = this.#slots.get(slot);
+    if (first?.datagram !== datagram) return false;
+    ports.set(first.ports);
     return true;
   }
 }

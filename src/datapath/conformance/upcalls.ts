@@ -5,8 +5,9 @@ import { FIELD, FRAGMENT } from '../../flow/fields.ts';
 import { keyOfFrame } from '../../flow/key.ts';
 import { DROP, UP } from '../../flow/reasons.ts';
 import { writeU16 } from '../../packet/address.ts';
+import { NUMBERS } from '../contract.ts';
 import { type Budgets, PENDING } from '../datapath.ts';
-import { type Bed, type Open, output, PLENTY, PORTS, until, withBed } from './bed.ts';
+import { type Bed, FLOOD, type Open, output, PLENTY, PORTS, until, withBed } from './bed.ts';
 import { fragments4, fragments6, keyFor, udp4, udp6 } from './frames.ts';
 
 const [A, B] = PORTS;
@@ -115,6 +116,38 @@ export function upcallCases(open: Open): void {
       await bed.dropped('laterFragmentFirst', B);
     });
   }
+
+  it('of one port as many datagrams as it has slots are kept apart, and what is flooded to it has others', async (bed) => {
+    const drop = { kind: 'drop' as const, reason: DROP.policy };
+    const { FRAGMENT_SLOTS } = NUMBERS;
+    bed.datapath.setFlood(FLOOD, { members: [A, B], hosts: [] });
+    bed.flow(fragments4()[0], A, [drop], ['fragment']);
+    bed.flow(fragments4()[1], A, [drop], ['fragment']);
+    bed.flow(fragments4()[0], A, [drop], [], FLOOD);
+    bed.flow(fragments4()[0], B, [{ kind: 'flood', flood: FLOOD }]);
+    for (let id = 1; id <= FRAGMENT_SLOTS; id++) await bed.sends(A, fragments4({ id })[0]);
+    for (let id = 1; id <= FRAGMENT_SLOTS; id++) await bed.sends(B, fragments4({ id: 1000 + id })[0]);
+    for (let id = 1; id <= FRAGMENT_SLOTS; id++) await bed.sends(A, fragments4({ id })[1]);
+    await bed.dropped('policy', A, 3 * FRAGMENT_SLOTS);
+    // One more first takes the slot of the first of them.
+    await bed.sends(A, fragments4({ id: 1 + FRAGMENT_SLOTS })[0]);
+    await bed.sends(A, fragments4({ id: 1 })[1]);
+    await bed.dropped('laterFragmentFirst', A);
+    await bed.sends(A, fragments4({ id: 2 })[1]);
+    await bed.dropped('policy', A, 3 * FRAGMENT_SLOTS + 2);
+  });
+
+  it('a flood of first fragments from one port leaves those of another in place', async (bed) => {
+    const drop = { kind: 'drop' as const, reason: DROP.policy };
+    for (const fragment of fragments4()) for (const port of [A, B]) bed.flow(fragment, port, [drop], ['fragment']);
+    await bed.sends(B, fragments4({ id: 7 })[0]);
+    for (let id = 1; id <= 20_000; id++) await bed.sends(A, fragments4({ id })[0]);
+    // Some may be lost on the way into the kernel: the rest is still more than any table of all ports could be.
+    await until(() => bed.packets('drop', DROP.policy, A) >= 15_000);
+    assert.ok(bed.packets('drop', DROP.policy, A) >= 15_000);
+    await bed.sends(B, fragments4({ id: 7 })[1]);
+    await bed.dropped('policy', B, 2);
+  });
 
   it('of random bytes each frame is accounted for: it comes up with the key of the twin, or is dropped', async (bed) => {
     const types = [0x0800, 0x86dd, 0x0806, 0x88cc];
