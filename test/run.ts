@@ -3,8 +3,9 @@
 // A part without files is a failure: a suite that has gone missing must not look like one that passes.
 
 import { spawn } from 'node:child_process';
-import { existsSync, globSync } from 'node:fs';
-import { delimiter, dirname, join } from 'node:path';
+import { existsSync, globSync, mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { delimiter, dirname, join, resolve } from 'node:path';
 import type { EventData } from 'node:test';
 import { run } from 'node:test';
 
@@ -12,6 +13,15 @@ const root = dirname(import.meta.dirname);
 process.chdir(root);
 // Tests and tools that start `node` get this one, not the machine's.
 process.env.PATH = `${dirname(process.execPath)}${delimiter}${process.env.PATH ?? ''}`;
+// What tests write goes here and away with it, also what those leave behind that were killed.
+const scratch = mkdtempSync(join(tmpdir(), 'aya-test-'));
+process.env.TMPDIR = scratch;
+// Each file is a process of its own; without this each would strip the types of all that it imports anew.
+process.env.NODE_COMPILE_CACHE = join(scratch, 'compiled');
+
+/** Ctrl-C and the like end what is running and leave out the rest. */
+const stop = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());
 
 interface Counts {
   passed: number;
@@ -45,7 +55,7 @@ const PARTS: Readonly<Record<string, Part>> = {
 };
 
 /** Longer than any test takes; one that hangs fails by this and the rest goes on. */
-const TEST_TIMEOUT_MS = 600_000;
+const TEST_TIMEOUT_MS = 300_000;
 
 function indent(text: string): string {
   return text.trimEnd().replaceAll(/^/gm, '    ');
@@ -71,16 +81,22 @@ async function runFiles(part: Extract<Part, { files: readonly string[] }>): Prom
     `${data.name}  (${data.file ?? '?'}:${data.line ?? 0})`;
   const stream = run({
     files,
-    concurrency: part.serial !== true,
+    // Of itself it would leave one core out, which on two cores is half.
+    concurrency: part.serial === true ? 1 : availableParallelism(),
     timeout: TEST_TIMEOUT_MS,
+    signal: stop.signal,
     // node:sqlite is marked experimental in Node 24 and says so in every process.
-    execArgv: ['--disable-warning=ExperimentalWarning'],
+    execArgv: ['--disable-warning=ExperimentalWarning', '--import', join(root, 'test/flush.ts')],
     // A failed test may leave timers and children behind, which would keep its file from ever ending.
     forceExit: true,
   });
   stream.on('test:pass', (data) => {
     if (data.details.type === 'suite') return;
-    if (data.skip === undefined && data.todo === undefined) counts.passed++;
+    // A file that told of no test is told of itself.
+    if (data.file !== undefined && resolve(data.name) === data.file) {
+      counts.failed++;
+      console.log(`  failed: ${data.name} ended without telling of any test`);
+    } else if (data.skip === undefined && data.todo === undefined) counts.passed++;
     else {
       counts.skipped++;
       console.log(
@@ -106,8 +122,10 @@ function runCommand(command: readonly string[]): Promise<Counts> {
     console.log(`  failed: there is no ${command[0]}`);
     return Promise.resolve({ passed: 0, failed: 1, skipped: 0 });
   }
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'inherit'] });
+  return new Promise((done) => {
+    const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'inherit'], signal: stop.signal });
+    // It is told by close, too; the only other cause is the signal.
+    child.on('error', () => {});
     let output = '';
     child.stdout.setEncoding('utf8');
     child.stdout.on('data', (text: string) => {
@@ -117,8 +135,8 @@ function runCommand(command: readonly string[]): Promise<Counts> {
     child.on('close', (code) => {
       const told = /(\d+) passed, (\d+) failed, (\d+) skipped\s*$/.exec(output);
       const [passed, failed, skipped] = (told ?? ['', '1', '0', '0']).slice(1).map(Number) as [number, number, number];
-      if (code === 0) resolve({ passed, failed, skipped });
-      else resolve({ passed: told === null ? 0 : passed, failed: Math.max(failed, 1), skipped });
+      if (code === 0) done({ passed, failed, skipped });
+      else done({ passed: told === null ? 0 : passed, failed: Math.max(failed, 1), skipped });
     });
   });
 }
@@ -133,7 +151,7 @@ async function main(): Promise<number> {
   const total: Counts = { passed: 0, failed: 0, skipped: 0 };
   const rows: string[] = [];
   for (const [name, part] of Object.entries(PARTS)) {
-    if (wanted.length > 0 && !wanted.includes(name)) continue;
+    if (stop.signal.aborted || (wanted.length > 0 && !wanted.includes(name))) continue;
     console.log(`== ${name}`);
     const startedMs = performance.now();
     const counts = 'files' in part ? await runFiles(part) : await runCommand(part.command);
@@ -148,7 +166,12 @@ async function main(): Promise<number> {
   }
   if (rows.length > 1) console.log(`${rows.join('\n')}\n`);
   console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+  if (stop.signal.aborted) return 130;
   return total.failed > 0 ? 1 : 0;
 }
 
-process.exitCode = await main();
+try {
+  process.exitCode = await main();
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}
