@@ -9,6 +9,43 @@ export interface Mutant {
 }
 
 export const MUTANTS: readonly Mutant[] = [
+  // ---- codecs and checksums ----
+  {
+    name: 'codec: drop eligibility of a VLAN tag is not read',
+    file: 'src/packet/ethernet.ts',
+    find: 'dropEligible: (tci & 0x1000) !== 0',
+    replace: 'dropEligible: (tci & 0x10000) !== 0',
+  },
+  {
+    name: 'codec: a fragment offset is emitted in bytes',
+    file: 'src/packet/ipv4.ts',
+    find: '(header.fragmentOffset / 8)',
+    replace: '(header.fragmentOffset & 0x1fff)',
+  },
+  {
+    name: 'codec: an ICMP header is read beyond the end of its packet',
+    file: 'src/packet/icmp.ts',
+    find: 'if (end - at < ICMP_BYTES) return undefined;',
+    replace: 'if (bytes.length - at < ICMP_BYTES) return undefined;',
+  },
+  {
+    name: 'checksum: an odd last byte counts as the low one',
+    file: 'src/packet/checksum.ts',
+    find: 'total + (bytes[i]! << 8)',
+    replace: 'total + bytes[i]!',
+  },
+  {
+    name: 'checksum: the old word is not taken away by an update',
+    file: 'src/packet/checksum.ts',
+    find: '(~oldWord & 0xffff) + newWord',
+    replace: 'newWord',
+  },
+  {
+    name: 'checksum: the pseudo-header leaves out the protocol',
+    file: 'src/packet/checksum.ts',
+    find: 'addressSum(destination) + protocol +',
+    replace: 'addressSum(destination) + (protocol >>> 8) +',
+  },
   // ---- masks ----
   {
     name: 'destination port is read but not marked',
