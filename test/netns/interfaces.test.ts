@@ -44,6 +44,39 @@ describeCloud('interfaces', (world) => {
     assertWhole(await pingGuest(from, guest));
   });
 
+  /** Both ends of a guest's cable, and how each is pulled out and put back. */
+  const ends = [
+    {
+      what: "the host's side",
+      namespaceOf: () => world().deployment.hypervisor('host1').host.namespace,
+      link: 'web-1',
+    },
+    { what: "the guest's side", namespaceOf: () => world().guest('web-1').namespace, link: GUEST_INTERFACE },
+  ];
+  for (const { what, namespaceOf, link } of ends) {
+    test(`a link that is set down on ${what} takes its port down, and up again lets pings through again`, async () => {
+      const guest = world().guest('web-1');
+      const others = [world().guest('web-2'), world().guest('web-3')];
+      for (const from of others) assertWhole(await pingGuest(from, guest), `${from.plan.name} before`);
+      await namespaceOf().run(['ip', 'link', 'set', link, 'down']);
+      await waitFor(async () => (await stateOf('web-1')) === 'down', { what: 'the port of web-1 to go down' });
+      const { status } = await world().deployment.client.get('port', world().ids.of('web-1'));
+      assert.match(status?.why ?? '', /web-1 has no carrier/);
+      for (const from of others) {
+        assert.equal((await pingGuest(from, guest, { waitMs: 300 })).received, 0, `${from.plan.name} while it is down`);
+      }
+      await namespaceOf().run(['ip', 'link', 'set', link, 'up']);
+      await waitFor(async () => (await stateOf('web-1')) === 'up', { what: 'the port of web-1 to come up' });
+      for (const from of others) {
+        // A guest that was asked in vain remembers so for a while; it asks anew by itself.
+        await waitFor(async () => (await pingGuest(from, guest, { count: 1, waitMs: 300 })).received === 1, {
+          what: `an answer to ${from.plan.name}`,
+        });
+        assertWhole(await pingGuest(from, guest), `${from.plan.name} afterwards`);
+      }
+    });
+  }
+
   test('a port that moves to another host is delivered there', async () => {
     const { client } = world().deployment;
     const [near, far, guest] = [world().guest('web-1'), world().guest('web-3'), world().guest('web-2')];
