@@ -10,7 +10,7 @@
 #ifndef AYATORI_CONTRACT_H
 #define AYATORI_CONTRACT_H
 
-#define CONTRACT_VERSION 2
+#define CONTRACT_VERSION 3
 
 /* ---- numbers ------------------------------------------------------------------------------------------- */
 
@@ -263,6 +263,8 @@ struct pending_value {
 #define COUNTER_UP 5       /* id: UP_* cause, port: where it came in */
 #define COUNTER_TUNNEL_RX 6 /* id: host index */
 #define COUNTER_TUNNEL_TX 7
+#define COUNTER_LOST 8      /* what found no room in the table; the agent makes this entry before there is any other */
+#define PORT_GONE 0xffffffff /* as port of COUNTER_DROP and COUNTER_UP: the agent adds those of unplugged ports up here */
 struct counter_key {
 	__u32 kind;
 	__u32 id;

@@ -8,13 +8,23 @@ static __always_inline void count(__u32 kind, __u32 id, __u32 port, __u32 bytes)
 	struct counter_key key = { .kind = kind, .id = id, .port = port };
 	struct counter_value *value = bpf_map_lookup_elem(&counters, &key);
 
-	if (value) {
-		value->packets++;
-		value->bytes += bytes;
-		return;
+	if (!value) {
+		struct counter_value first = { .packets = 1, .bytes = bytes };
+		if (!bpf_map_update_elem(&counters, &key, &first, BPF_NOEXIST))
+			return;
+		/* Another CPU has just made it, or there is no room. */
+		value = bpf_map_lookup_elem(&counters, &key);
 	}
-	struct counter_value first = { .packets = 1, .bytes = bytes };
-	bpf_map_update_elem(&counters, &key, &first, BPF_NOEXIST);
+	if (!value) {
+		key.kind = COUNTER_LOST;
+		key.id = 0;
+		key.port = 0;
+		value = bpf_map_lookup_elem(&counters, &key);
+	}
+	if (!value)
+		return;
+	value->packets++;
+	value->bytes += bytes;
 }
 
 #define RECORD_BYTES 2048

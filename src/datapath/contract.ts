@@ -8,7 +8,7 @@ import { KEY_BYTES } from '../flow/fields.ts';
 import { DROP_NAMES, type DropReason, type UpCause } from '../flow/reasons.ts';
 import { type Mac, readMac, writeMac } from '../packet/address.ts';
 
-export const CONTRACT_VERSION = 2;
+export const CONTRACT_VERSION = 3;
 
 /** Numbers of the header that are spoken of here, under the header's names. */
 export const NUMBERS = {
@@ -48,6 +48,8 @@ export const NUMBERS = {
   COUNTER_UP: 5,
   COUNTER_TUNNEL_RX: 6,
   COUNTER_TUNNEL_TX: 7,
+  COUNTER_LOST: 8,
+  PORT_GONE: 0xffffffff,
   RECORD_LOCAL: 1,
   RECORD_TUNNEL: 2,
   RECORD_MEMBER: 3,

@@ -73,11 +73,12 @@ export interface FloodGroup {
   readonly hosts: readonly number[];
 }
 
-export type CounterKind = 'portRx' | 'portTx' | 'rule' | 'drop' | 'up' | 'tunnelRx' | 'tunnelTx';
+/** `lost`: what found no room in the table, whatever its kind; id and port are 0. */
+export type CounterKind = 'portRx' | 'portTx' | 'rule' | 'drop' | 'up' | 'tunnelRx' | 'tunnelTx' | 'lost';
 export interface Counter {
   readonly kind: CounterKind;
   readonly id: number;
-  /** For `drop` and `up`: the ingress port, 0 from the tunnel. */
+  /** For `drop` and `up`: the ingress port, 0 from the tunnel, PORT_GONE the sum over ports that were unplugged. */
   readonly port: number;
   readonly packets: number;
   readonly bytes: number;
@@ -107,6 +108,7 @@ export interface Datapath {
 
   /** Plugs a port into an interface of this host: packets from it count as the port's. `tap`: plain redirect. */
   plug(port: number, interfaceName: string, options: { readonly tap: boolean }): void;
+  /** The port's counters go with it; its drops and what came up from it stay in a sum. */
   unplug(port: number): void;
   /** Ports that are plugged, whoever plugged them. */
   plugged(): { readonly port: number; readonly interfaceName: string }[];
@@ -124,6 +126,7 @@ export interface Datapath {
   inject(packets: readonly Injection[]): void;
 
   setBudgets(budgets: Budgets): void;
+  /** Those that are not 0. */
   counters(): Counter[];
   /** Lets go of file descriptors; what is in the kernel stays. */
   close(): void;

@@ -118,3 +118,21 @@ test('a host is known by its underlay address as long as it is a peer', () => {
   assert.equal(datapath.sent.length, 1);
   assert.equal(packets('drop', DROP.noPeer), 1);
 });
+
+test('what finds no room among the counters is counted as lost', () => {
+  const { datapath } = withClock({ countersMax: 3 });
+  datapath.install([{ ...classOf(udp4(), 1), actions: [{ kind: 'drop', reason: DROP.policy }] }]);
+  for (let n = 0; n < 2; n++) datapath.receive('g', udp4());
+  assert.deepEqual(
+    datapath.counters().map(({ kind, packets }) => [kind, packets]),
+    [
+      ['portRx', 2],
+      ['drop', 2],
+    ],
+  );
+  for (let n = 0; n < 4; n++) datapath.receive('nobody', udp4());
+  assert.deepEqual(datapath.counters().at(-1), { kind: 'lost', id: 0, port: 0, packets: 4, bytes: 4 * udp4().length });
+  datapath.unplug(1);
+  datapath.receive('nobody', udp4());
+  assert.equal(datapath.counters().find(({ id, port }) => id === DROP.unknownInterface && port === 0)?.packets, 1);
+});

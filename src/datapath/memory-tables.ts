@@ -186,16 +186,53 @@ export class MemoryBudgets {
 
 export class MemoryCounters {
   readonly #counters = new Map<string, { -readonly [K in keyof Counter]: Counter[K] }>();
+  readonly #entriesMax: number;
+
+  constructor(entriesMax: number) {
+    this.#entriesMax = entriesMax;
+  }
 
   count(kind: CounterKind, id: number, port: number, bytes: number): void {
-    const name = `${kind} ${id} ${port}`;
-    const counter = this.#counters.get(name) ?? { kind, id, port, packets: 0, bytes: 0 };
-    counter.packets++;
-    counter.bytes += bytes;
-    this.#counters.set(name, counter);
+    this.#add({ kind, id, port, packets: 1, bytes });
+  }
+
+  /** Removes what was counted for a port; drops and causes of going up are added to those of all ports that are gone. */
+  forget(port: number): void {
+    this.#counters.delete(nameOf('portRx', port, 0));
+    this.forgetSent(port);
+    for (const counter of this.all()) {
+      if ((counter.kind !== 'drop' && counter.kind !== 'up') || counter.port !== port) continue;
+      this.#counters.delete(nameOf(counter.kind, counter.id, port));
+      this.#add({ ...counter, port: NUMBERS.PORT_GONE });
+    }
+  }
+
+  /** Removes what was counted as handed to a port. */
+  forgetSent(port: number): void {
+    this.#counters.delete(nameOf('portTx', port, 0));
   }
 
   all(): Counter[] {
     return [...this.#counters.values()].map((counter) => ({ ...counter }));
   }
+
+  /** What finds no room is counted as lost: one entry that is always there. */
+  #add({ kind, id, port, packets, bytes }: Counter): void {
+    const name = nameOf(kind, id, port);
+    let counter = this.#counters.get(name);
+    if (counter === undefined) {
+      const lost = this.#counters.has(LOST) ? 0 : 1;
+      if (kind !== 'lost' && this.#counters.size + lost >= this.#entriesMax) {
+        this.#add({ kind: 'lost', id: 0, port: 0, packets, bytes });
+        return;
+      }
+      counter = { kind, id, port, packets: 0, bytes: 0 };
+      this.#counters.set(name, counter);
+    }
+    counter.packets += packets;
+    counter.bytes += bytes;
+  }
 }
+
+const nameOf = (kind: CounterKind, id: number, port: number): string => `${kind} ${id} ${port}`;
+const LOST = nameOf('lost', 0, 0);

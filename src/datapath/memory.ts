@@ -60,6 +60,7 @@ export interface MemoryOptions {
   /** Takes what is sent in place of `sent`. */
   onOutput?(output: Sent): void;
   readonly flowsMax?: number;
+  readonly countersMax?: number;
   /** Packets that may wait for `poll`. */
   readonly ringPackets?: number;
   /** Packets of one key that go up within `pendingMs` while there is no flow for it. */
@@ -93,13 +94,14 @@ export class MemoryDatapath implements Datapath {
   readonly #fragments = new MemoryFragments();
   readonly #pending: MemoryPending;
   readonly #budgets = new MemoryBudgets();
-  readonly #counters = new MemoryCounters();
+  readonly #counters: MemoryCounters;
   #queue: (Omit<Miss, 'ageMs'> & { readonly atMs: number })[] = [];
   readonly #waiting = new Set<() => void>();
 
   constructor(options: MemoryOptions) {
     this.#options = options;
     this.#flows = new MemoryFlows(options.flowsMax ?? 262_144);
+    this.#counters = new MemoryCounters(options.countersMax ?? 65_536);
     this.#pending = new MemoryPending(
       options.pendingPackets ?? PENDING.packets,
       options.pendingMs ?? PENDING.milliseconds,
@@ -150,12 +152,13 @@ export class MemoryDatapath implements Datapath {
   }
 
   plug(port: number, interfaceName: string, _options: { readonly tap: boolean }): void {
-    this.unplug(port);
+    this.#leaveInterfaces(port);
     this.#interfaces.set(interfaceName, port);
   }
 
   unplug(port: number): void {
-    for (const [name, plugged] of this.#interfaces) if (plugged === port) this.#interfaces.delete(name);
+    this.#leaveInterfaces(port);
+    this.#counters.forget(port);
   }
 
   plugged(): { readonly port: number; readonly interfaceName: string }[] {
@@ -164,6 +167,7 @@ export class MemoryDatapath implements Datapath {
 
   setDelivery(port: number, delivery: Delivery | undefined): void {
     setOrDelete(this.#delivery, port, delivery);
+    if (delivery?.kind !== 'local') this.#counters.forgetSent(port);
   }
 
   setFlood(flood: number, group: FloodGroup | undefined): void {
@@ -343,6 +347,10 @@ export class MemoryDatapath implements Datapath {
       this.#count('up', cause, walk.port, frame);
       for (const wake of this.#waiting) wake();
     }
+  }
+
+  #leaveInterfaces(port: number): void {
+    for (const [name, plugged] of this.#interfaces) if (plugged === port) this.#interfaces.delete(name);
   }
 
   #floodOfMember(port: number): number | undefined {

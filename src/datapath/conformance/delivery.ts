@@ -35,6 +35,38 @@ export function deliveryCases(open: Open): void {
     await bed.receives(B, 1);
   });
 
+  it('what was counted for a port goes with it, but for the sums of its drops and of what came up', async (bed) => {
+    const drop = { kind: 'drop' as const, reason: DROP.policy };
+    const { PORT_GONE } = NUMBERS;
+    const ofPort = (wanted: number) =>
+      bed.datapath
+        .counters()
+        .filter(({ kind, id, port }) => port === wanted || (/^port/.test(kind) && id === wanted))
+        .map(({ kind, id, packets, bytes }) => [kind, id, packets, bytes]);
+    bed.flow(udp4(), A, [drop]);
+    bed.flow(udp4(), B, [drop]);
+    for (const port of [A, B]) {
+      await bed.sends(port, udp4());
+      await bed.sends(port, udp6());
+      await bed.receives(port, 0);
+      await bed.counted('up', UP.miss, port, 1);
+      assert.equal(ofPort(port).length, 4);
+    }
+    bed.datapath.unplug(A);
+    bed.datapath.setDelivery(A, undefined);
+    assert.deepEqual(ofPort(A), []);
+    assert.equal(ofPort(B).length, 4);
+    bed.datapath.unplug(B);
+    bed.datapath.setDelivery(B, undefined);
+    assert.deepEqual(
+      ofPort(PORT_GONE).sort(),
+      [
+        ['drop', DROP.policy, 2, 2 * udp4().length],
+        ['up', UP.miss, 2, 2 * udp6().length],
+      ].sort(),
+    );
+  });
+
   it('a port that moves to another interface leaves the old one', async (bed) => {
     bed.flow(udp4(), A, [output(C)]);
     bed.datapath.unplug(B);

@@ -2,11 +2,10 @@
 // opens the same pin directory and goes on, and no packet is lost in between.
 
 import type { UpCause } from '../../flow/reasons.ts';
-import { NUMBERS, STRUCTS } from '../contract.ts';
+import { STRUCTS } from '../contract.ts';
 import {
   type Budgets,
   type Counter,
-  type CounterKind,
   type Datapath,
   type Delivery,
   type FloodGroup,
@@ -17,11 +16,12 @@ import {
   PENDING,
   type UnderlayHost,
 } from '../datapath.ts';
+import { KernelCounters } from './counters.ts';
 import { type Devices, devicesOf, ensureDevices } from './devices.ts';
 import { Injector } from './inject.ts';
 import { KernelFlows } from './kernel-flows.ts';
 import { type Attachment, ensurePinDirectory, HOOK_PROGRAMS, Programs } from './loader.ts';
-import { possibleCpus, u32Bytes } from './maps.ts';
+import { u32Bytes } from './maps.ts';
 import { Placement } from './placement.ts';
 import { Ring } from './ring.ts';
 import { interfaceIndex } from './sys.ts';
@@ -52,16 +52,6 @@ const SETTINGS = STRUCTS.settings;
 const MISS = STRUCTS.miss_record;
 const NS_PER_MS = 1_000_000n;
 
-const COUNTER_KINDS: Readonly<Record<number, CounterKind>> = {
-  [NUMBERS.COUNTER_PORT_RX]: 'portRx',
-  [NUMBERS.COUNTER_PORT_TX]: 'portTx',
-  [NUMBERS.COUNTER_RULE]: 'rule',
-  [NUMBERS.COUNTER_DROP]: 'drop',
-  [NUMBERS.COUNTER_UP]: 'up',
-  [NUMBERS.COUNTER_TUNNEL_RX]: 'tunnelRx',
-  [NUMBERS.COUNTER_TUNNEL_TX]: 'tunnelTx',
-};
-
 /** Makes the devices, loads and attaches the programs in the calling network namespace. Needs root. */
 export function openEbpfDatapath(options: EbpfOptions): EbpfDatapath {
   const directory = ensurePinDirectory(options.pinDirectory);
@@ -82,6 +72,7 @@ export class EbpfDatapath implements Datapath {
   readonly #settingsView: DataView;
   readonly #flows: KernelFlows;
   readonly #placement: Placement;
+  readonly #counters: KernelCounters;
   readonly #ring: Ring;
   readonly #injector: Injector;
   #closed = false;
@@ -106,11 +97,13 @@ export class EbpfDatapath implements Datapath {
         this.#writeSettings();
       },
     );
+    this.#counters = new KernelCounters(programs.map('counters'));
     this.#ring = new Ring(programs.map('misses').fd, programs.sizeOf('misses'));
     this.#injector = new Injector(inject);
     programs.attach('inject_ingress', interfaceIndex(devices.injected)!);
     programs.attach('tunnel_ingress', interfaceIndex(devices.tunnel)!);
     this.#placement = new Placement(programs, options.transmit === 'device');
+    this.#counters.keepOnly(new Set(this.#placement.plugged().map(({ port }) => port)));
     for (const name of options.underlayInterfaces) this.#placement.watchUnderlay(name);
   }
 
@@ -132,6 +125,7 @@ export class EbpfDatapath implements Datapath {
 
   unplug(port: number): void {
     this.#placement.unplug(port);
+    this.#counters.forget(port);
   }
 
   plugged(): { port: number; interfaceName: string }[] {
@@ -140,6 +134,8 @@ export class EbpfDatapath implements Datapath {
 
   setDelivery(port: number, delivery: Delivery | undefined): void {
     this.#placement.setDelivery(port, delivery);
+    // A packet that was on its way to it when it was unplugged may have counted once more.
+    if (delivery?.kind !== 'local') this.#counters.forgetSent(port);
   }
 
   setFlood(flood: number, group: FloodGroup | undefined): void {
@@ -177,12 +173,7 @@ export class EbpfDatapath implements Datapath {
   }
 
   counters(): Counter[] {
-    const cpus = possibleCpus();
-    const counters: Counter[] = [];
-    this.#programs.map('counters').forEach((key, value) => {
-      counters.push(readCounter(key, value, cpus));
-    });
-    return counters;
+    return this.#counters.list();
   }
 
   close(): void {
@@ -215,24 +206,5 @@ export function readMiss(record: Uint8Array, nowNs: bigint): Miss {
     gsoBytes: view.getUint32(MISS.at.gso_bytes, true),
     detail: view.getUint32(MISS.at.detail, true),
     ageMs: nowNs > timeNs ? Number((nowNs - timeNs) / NS_PER_MS) : 0,
-  };
-}
-
-function readCounter(key: Uint8Array, value: Uint8Array, cpus: number): Counter {
-  const keyView = new DataView(key.buffer, key.byteOffset);
-  const view = new DataView(value.buffer, value.byteOffset);
-  let packets = 0n;
-  let bytes = 0n;
-  for (let cpu = 0; cpu < cpus; cpu++) {
-    const at = cpu * STRUCTS.counter_value.bytes;
-    packets += view.getBigUint64(at + STRUCTS.counter_value.at.packets, true);
-    bytes += view.getBigUint64(at + STRUCTS.counter_value.at.bytes, true);
-  }
-  return {
-    kind: COUNTER_KINDS[keyView.getUint32(STRUCTS.counter_key.at.kind, true)]!,
-    id: keyView.getUint32(STRUCTS.counter_key.at.id, true),
-    port: keyView.getUint32(STRUCTS.counter_key.at.port, true),
-    packets: Number(packets),
-    bytes: Number(bytes),
   };
 }

@@ -248,6 +248,27 @@ describe('the program, by test-run', { skip: whyNoKernelTests() }, () => {
     assert.equal(ups(10), 3);
   });
 
+  test('what finds no room among the counters is counted as lost', () => {
+    const run = fresh();
+    run.install([{ ...classOf(udp4(), PORT), actions: [{ kind: 'drop', reason: DROP.policy }] }]);
+    run.run(PORT, udp4());
+    run.fillCounters();
+    for (let n = 0; n < 3; n++) run.run(PORT, udp4());
+    for (let n = 0; n < 4; n++) run.run(PORT + 1, arp().subarray(0, 40));
+    assert.deepEqual(
+      run
+        .counters()
+        .map(({ kind, id, packets }) => ({ kind, id, packets }))
+        .sort((a, b) => (a.kind < b.kind ? -1 : 1)),
+      [
+        { kind: 'drop', id: DROP.policy, packets: 4 },
+        // What came in at a port, and its drop.
+        { kind: 'lost', id: 0, packets: 8 },
+        { kind: 'portRx', id: PORT, packets: 4 },
+      ],
+    );
+  });
+
   test('an action set that was given back is not used again at once, and a chain of sets is one list', () => {
     const run = fresh();
     const long: Action[] = Array.from({ length: 40 }, (_, at) => ({ kind: 'count', counter: at }));

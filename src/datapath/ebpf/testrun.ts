@@ -2,14 +2,15 @@
 // a record. Nothing is attached and nothing is pinned; a path across hosts is two runs. Needs root.
 
 import { bytesOf, NUMBERS, STRUCTS } from '../contract.ts';
-import type { FloodGroup, FlowEntry, InstalledFlow, Miss, Sense } from '../datapath.ts';
+import type { Counter, FloodGroup, FlowEntry, InstalledFlow, Miss, Sense } from '../datapath.ts';
+import { KernelCounters } from './counters.ts';
 import { readMiss } from './ebpf.ts';
 import { KernelFlows } from './kernel-flows.ts';
 import { Programs, TEST_PROGRAM } from './loader.ts';
 import { type BpfMap, u32Bytes } from './maps.ts';
 import { Placement } from './placement.ts';
 import { Ring } from './ring.ts';
-import { testRun } from './sys.ts';
+import { SysError, testRun } from './sys.ts';
 
 /** What would have left; `frame` with its tags in line. */
 export type OutputRecord =
@@ -27,7 +28,7 @@ export interface RunResult {
 }
 
 const SENSES = { from: NUMBERS.SENSE_FROM, deliver: NUMBERS.SENSE_DELIVER, member: NUMBERS.SENSE_MEMBER } as const;
-const { settings: SETTINGS, output_record: RECORD, host_entry: HOST } = STRUCTS;
+const { settings: SETTINGS, output_record: RECORD, host_entry: HOST, counter_key: COUNTER_KEY } = STRUCTS;
 const AMPLE = 1_000_000;
 /** An interface that is always there; nothing is sent to it. */
 const STAND_IN = 'lo';
@@ -37,6 +38,7 @@ export class TestRun {
   readonly #settings: Uint8Array;
   readonly #flows: KernelFlows;
   readonly #placement: Placement;
+  readonly #counters: KernelCounters;
   readonly #misses: Ring;
   readonly #records: Ring;
   #clockOffsetNs = 0n;
@@ -60,6 +62,7 @@ export class TestRun {
       (at) => this.#set('masks_at', at),
     );
     this.#placement = new Placement(this.#programs, true);
+    this.#counters = new KernelCounters(this.#map('counters'));
     this.#misses = new Ring(this.#map('misses').fd, this.#programs.sizeOf('misses'));
     this.#records = new Ring(this.#map('records').fd, this.#programs.sizeOf('records'));
   }
@@ -92,6 +95,26 @@ export class TestRun {
     const { bytes, view } = bytesOf(HOST.bytes);
     if (known) view.setUint32(HOST.at.flags, NUMBERS.HOST_BY_DEVICE, true);
     this.#map('hosts').set(u32Bytes(index), bytes);
+  }
+
+  counters(): Counter[] {
+    return this.#counters.list();
+  }
+
+  /** Counters of made-up rules until no more fit. */
+  fillCounters(): void {
+    const map = this.#map('counters');
+    const key = bytesOf(COUNTER_KEY.bytes);
+    key.view.setUint32(COUNTER_KEY.at.kind, NUMBERS.COUNTER_RULE, true);
+    for (let id = 1; ; id++) {
+      key.view.setUint32(COUNTER_KEY.at.id, id, true);
+      try {
+        map.set(key.bytes, new Uint8Array(map.valueBytes));
+      } catch (error) {
+        if (error instanceof SysError && error.code === 'E2BIG') return;
+        throw error;
+      }
+    }
   }
 
   /** Sets a field of the settings of the contract, like `miss_burst`. */
