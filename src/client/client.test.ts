@@ -115,6 +115,22 @@ test('a transaction, a trace, an applied and a join have the bodies and queries 
   );
 });
 
+test('interfaces come page by page, and one by host and name', async () => {
+  const { client, seen } = clientOf(
+    json({ items: [{ name: 'a' }], pageToken: 't' }),
+    json({ items: [{ name: 'b' }] }),
+    json({ name: 'c' }),
+  );
+  const names: string[] = [];
+  for await (const { name } of client.interfaces({ up: false })) names.push(name);
+  assert.deepEqual(names, ['a', 'b']);
+  assert.equal((await client.interface('h', 'eth0.5')).name, 'c');
+  assert.deepEqual(
+    seen.map((call) => call.url.slice('http://server:1'.length)),
+    ['/v1/interfaces?limit=1000&up=false', '/v1/interfaces?limit=1000&up=false&pageToken=t', '/v1/interfaces/h/eth0.5'],
+  );
+});
+
 function streamed(chunks: readonly (string | Uint8Array)[]): Response {
   const encoder = new TextEncoder();
   return new Response(

@@ -127,6 +127,26 @@ export interface CountersReport {
   readonly agent: Readonly<Record<string, number>>;
 }
 
+/** What a host reports of one of its interfaces. */
+export interface Interface {
+  readonly hostId: Id;
+  readonly name: string;
+  readonly mac: string;
+  readonly mtuBytes: number;
+  readonly up: boolean;
+  readonly addresses: readonly string[];
+  /** The port that is plugged into it. */
+  readonly portId?: Id;
+}
+
+/** Equality on these. */
+export interface InterfaceFilters {
+  readonly hostId?: Id;
+  readonly name?: string;
+  readonly up?: boolean;
+  readonly portId?: Id;
+}
+
 export interface JoinToken {
   readonly joinToken: string;
   readonly expiresAt: string;
@@ -225,6 +245,24 @@ export class Client {
   async status(filters: { readonly kind?: StatusKind; readonly hostId?: Id } = {}): Promise<readonly HostedStatus[]> {
     const answer = await this.#json<{ items: HostedStatus[] }>('GET', '/v1/status', { query: filters });
     return answer.items;
+  }
+
+  /** Interfaces by host and name, page by page as they are taken. */
+  async *interfaces(filters: InterfaceFilters = {}): AsyncGenerator<Interface> {
+    let pageToken: string | undefined;
+    do {
+      const page: { readonly items: readonly Interface[]; readonly pageToken?: string } = await this.#json(
+        'GET',
+        '/v1/interfaces',
+        { query: { limit: PAGE, ...filters, pageToken } },
+      );
+      yield* page.items;
+      pageToken = page.pageToken;
+    } while (pageToken !== undefined);
+  }
+
+  async interface(hostId: Id, name: string): Promise<Interface> {
+    return this.#json('GET', `/v1/interfaces/${encodeURIComponent(hostId)}/${encodeURIComponent(name)}`);
   }
 
   /** Waits until every subscribed host forwards by the revision, or for so long: see `done`. */

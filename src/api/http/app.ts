@@ -11,6 +11,7 @@ import { ApiError } from '../errors.ts';
 import type { Parts } from '../parts.ts';
 import { appliedRoutes } from './applied.ts';
 import { guard } from './auth.ts';
+import { interfaceRoutes } from './interfaces.ts';
 import { joinRoutes } from './join.ts';
 import { readQuery } from './request.ts';
 import { resourceRoutes } from './resources.ts';
@@ -40,6 +41,7 @@ export function buildApp(parts: Parts): Hono {
   resourceRoutes(app, parts);
   watchRoutes(app, parts);
   appliedRoutes(app, parts);
+  interfaceRoutes(app, parts);
   joinRoutes(app, parts);
   traceRoutes(app, parts);
   app.get('/v1/version', (context) =>
@@ -86,9 +88,18 @@ export function buildApp(parts: Parts): Hono {
 
 function paths(): readonly string[] {
   const plurals = KIND_NAMES.map((kind) => `/v1/${KINDS[kind].plural}`);
-  const others = ['transaction', 'watch', 'applied', 'trace', 'join', 'version', 'status'].map((name) => `/v1/${name}`);
+  const others = ['transaction', 'watch', 'applied', 'trace', 'join', 'version', 'status', 'interfaces'].map(
+    (name) => `/v1/${name}`,
+  );
   const ofHosts = [...ASKED, 'join-token'].map((name) => `/v1/hosts/:id/${name}`);
-  return [...plurals, ...plurals.map((path) => `${path}/:id`), ...others, ...ofHosts, '/metrics'];
+  return [
+    ...plurals,
+    ...plurals.map((path) => `${path}/:id`),
+    ...others,
+    ...ofHosts,
+    '/v1/interfaces/:hostId/:name',
+    '/metrics',
+  ];
 }
 
 function answerTo(thrown: unknown, { log }: Parts): ApiError {

@@ -8,6 +8,9 @@ export const BODY_BYTES = 1024 * 1024;
 export const TRANSACTION_BYTES = 16 * 1024 * 1024;
 /** The deepest document of the model has five levels; a bound keeps what walks one off the end of the stack. */
 const DEPTH = 32;
+/** Items of one page of a list, when not told otherwise, and at most. */
+export const LIST_LIMIT = 100;
+export const LIST_LIMIT_MAX = 1000;
 
 /** The body as JSON. */
 export async function readJson(context: Context, limitBytes = BODY_BYTES): Promise<unknown> {

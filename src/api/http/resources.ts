@@ -7,10 +7,16 @@ import { ApiError } from '../errors.ts';
 import type { Parts } from '../parts.ts';
 import type { Operation } from '../write/plan.ts';
 import type { Outcome } from '../write/transact.ts';
-import { readIfMatch, readInteger, readJson, readQuery, TRANSACTION_BYTES } from './request.ts';
+import {
+  LIST_LIMIT,
+  LIST_LIMIT_MAX,
+  readIfMatch,
+  readInteger,
+  readJson,
+  readQuery,
+  TRANSACTION_BYTES,
+} from './request.ts';
 
-const LIST_LIMIT = 100;
-const LIST_LIMIT_MAX = 1000;
 const OPERATIONS_MAX = 10_000;
 
 type Json = Readonly<Record<string, unknown>>;
