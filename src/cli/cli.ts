@@ -5,6 +5,7 @@ import { KIND_NAMES, KINDS } from '../topology/kinds.ts';
 import type { CliIo } from './context.ts';
 import { EXIT, exitCodeOf, sentenceOf } from './exit.ts';
 import { addHostVerbs } from './host.ts';
+import { addInterface } from './interface.ts';
 import { addPortVerbs } from './port.ts';
 import { addResource, FLAG_AT } from './resource.ts';
 import { addStatus } from './status.ts';
@@ -28,7 +29,7 @@ AYATORI_TOKEN, else what admin.token in the state directory says.
 
 Exit codes:
   0 done   1 failed   2 malformed command   3 not allowed   4 no such object   5 in the way   6 changed meanwhile
-  7 makes no sense   8 too much   9 no server, host or agent   10 --wait: not live in time   11 audit: differences`;
+  7 makes no sense   8 too much   9 no server, host or agent   10 --wait: not live, or a port not up, in time   11 audit: differences`;
 
 /** Runs one command; answers its exit code. Never throws. */
 export async function runCli(words: readonly string[], io: CliIo): Promise<number> {
@@ -65,6 +66,7 @@ function buildProgram(io: CliIo): Command {
     if (KINDS[kind].noun === 'port') addPortVerbs(group, io);
     if (KINDS[kind].noun === 'host') addHostVerbs(group, io);
   }
+  addInterface(program, io);
   addTrace(program, io);
   addStatus(program, io);
   return program;

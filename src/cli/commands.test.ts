@@ -39,6 +39,104 @@ test('peer and unpeer write one end', async () => {
   );
 });
 
+const alive = { revision: 6, done: true, hosts: [{ id: idOf(1), name: 'h1', alive: true, revision: 6 }] };
+
+test('bind --wait waits for the word of the host that the port is bound to', async () => {
+  const words = [
+    { state: 'up', hostId: idOf(2) },
+    { state: 'claimed', hostId: idOf(1), why: 'still up on host h2' },
+    { state: 'up', hostId: idOf(1) },
+  ];
+  const server = cloud().answer('GET /v1/applied', alive);
+  server.answers.set(`GET /v1/ports/${idOf(4)}`, () => Response.json({ id: idOf(4), status: words.shift() }));
+  const { code, out } = await runAgainst(server, 'port', 'bind', 'vm1', 'h1:tap0', '--wait');
+  assert.equal(code, 0);
+  assert.equal(out, 'bound port vm1 to h1:tap0 (revision 6)\nlive on h1\nport vm1 is up on h1\n');
+  assert.deepEqual(words, []);
+});
+
+test('bind --wait fails after its time and says why the port is not up', async () => {
+  const cases = [
+    [
+      { state: 'refused', hostId: idOf(1), why: 'interface tap0 carries port x already' },
+      /refused: interface tap0 carries/,
+    ],
+    [
+      { state: 'down', hostId: idOf(1), why: 'no interface tap0 on the host' },
+      /but down: no interface tap0 on the host\n$/,
+    ],
+    [{ state: 'claimed', hostId: idOf(1), why: 'still up on host h2' }, /but claimed: still up on host h2\n$/],
+    [{ state: 'up', hostId: idOf(2) }, /but still up on h2\n$/],
+  ] as const;
+  for (const [status, sentence] of cases) {
+    const server = cloud().answer('GET /v1/applied', alive);
+    server.answer(`GET /v1/ports/${idOf(4)}`, { id: idOf(4), status });
+    const { code, error } = await runAgainst(server, 'port', 'bind', 'vm1', 'h1:tap0', '--wait=2');
+    assert.equal(code, 10, status.state);
+    assert.match(error, /^aya: port vm1 is not up on h1 after 2 s, /);
+    assert.match(error, sentence);
+  }
+});
+
+test('bind without --wait does not look at the port', async () => {
+  const server = cloud();
+  await runAgainst(server, 'port', 'bind', 'vm1', 'h1:tap0');
+  assert.equal(server.calls.at(-1)?.method, 'PATCH');
+});
+
+const interfaces = [
+  { hostId: idOf(2), name: 'eth0', mac: '02:00:00:00:00:02', mtuBytes: 1600, up: true, addresses: ['192.0.2.2/24'] },
+  {
+    hostId: idOf(1),
+    name: 'tap0',
+    mac: '02:00:00:00:00:01',
+    mtuBytes: 1500,
+    up: false,
+    addresses: [],
+    portId: idOf(4),
+  },
+];
+
+test('interfaces are a table with the names of hosts and ports', async () => {
+  const server = cloud().answer('GET /v1/interfaces', { items: interfaces });
+  const { code, out } = await runAgainst(server, 'interface', 'list');
+  assert.equal(code, 0);
+  assert.deepEqual(
+    out.split('\n').map((line) => line.split(/ {2,}/)),
+    [
+      ['HOST', 'NAME', 'UP', 'MAC', 'MTU-BYTES', 'ADDRESSES', 'PORT'],
+      ['h1', 'tap0', 'no', '02:00:00:00:00:01', '1500', '-', 'vm1'],
+      ['h2', 'eth0', 'yes', '02:00:00:00:00:02', '1600', '192.0.2.2/24', '-'],
+      [''],
+    ],
+  );
+  assert.deepEqual(JSON.parse((await runAgainst(server, 'interface', 'list', '--json')).out), interfaces);
+});
+
+test('interfaces are asked for by host, name, state and port', async () => {
+  const server = cloud().answer('GET /v1/interfaces', { items: [] });
+  const { out } = await runAgainst(
+    ...([server, 'interface', 'list', '--host', 'h1', '--name', 'tap0', '--up', 'no', '--port', 'vm1'] as const),
+  );
+  assert.equal(out, 'no interfaces\n');
+  assert.deepEqual(server.calls.at(-1)?.query, {
+    ...{ hostId: idOf(1), name: 'tap0', up: 'false', portId: idOf(4), limit: '1000' },
+  });
+  await runAgainst(server, 'interface', 'list', '--up');
+  assert.equal(server.calls.at(-1)?.query.up, 'true');
+  assert.equal((await runAgainst(server, 'interface', 'list', '--up', 'perhaps')).code, 2);
+});
+
+test('one interface is shown by host and name', async () => {
+  const server = cloud().answer(`GET /v1/interfaces/${idOf(1)}/tap0`, interfaces[1]);
+  const { code, out } = await runAgainst(server, 'interface', 'show', 'h1:tap0');
+  assert.equal(code, 0);
+  assert.match(out, /^host {7}h1\nname {7}tap0\nup {9}no\n/);
+  const wrong = await runAgainst(server, 'interface', 'show', 'tap0');
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.error, /HOST:INTERFACE, like h1:tap0, not tap0/);
+});
+
 test('host add prints the join token alone on standard output', async () => {
   const server = new FakeServer();
   server.answers.set('POST /v1/hosts', () => Response.json({ id: idOf(1), name: 'h1', revision: 1 }, { status: 201 }));

@@ -1,23 +1,28 @@
 // aya port bind|unbind|peer|unpeer: where a port is plugged in.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { type CliIo, contextOf } from './context.ts';
-import { usage } from './exit.ts';
+import { type CliIo, type Context, contextOf } from './context.ts';
+import { CliError, EXIT } from './exit.ts';
+import { placeOf } from './interface.ts';
 
 export function addPortVerbs(group: Command, io: CliIo): void {
   group
     .command('bind <port> <host:interface>')
-    .description('plug a port into an interface of a host')
-    .addHelpText('after', '\nExample:\n  aya port bind vm1 h1:tap0 --wait')
+    .description('plug a port into an interface of a host; with --wait: until it is up, too')
+    .addHelpText(
+      'after',
+      `\nExample:\n  aya port bind vm1 h1:tap0 --wait\n\nExit code ${EXIT.notLive}: not up in time.`,
+    )
     .action(async (port: string, where: string, _options: object, command: Command) => {
       const context = contextOf(io, command);
-      const colon = where.lastIndexOf(':');
-      if (colon <= 0 || colon === where.length - 1)
-        throw usage(`a binding is HOST:INTERFACE, like h1:tap0, not ${where}`);
+      const { host, interfaceName } = placeOf(where);
       const id = await context.names.idOf(['port'], port);
-      const hostId = await context.names.idOf(['host'], where.slice(0, colon));
-      const bound = await context.client.update('port', id, { hostId, interfaceName: where.slice(colon + 1) });
+      const hostId = await context.names.idOf(['host'], host);
+      const untilMs = context.io.nowMs() + (context.waitSeconds ?? 0) * 1000;
+      const bound = await context.client.update('port', id, { hostId, interfaceName });
       await context.wrote(`bound port ${port} to ${where}`, bound.revision, bound);
+      if (context.waitSeconds !== undefined) await waitUp(context, { id, port, hostId, host, untilMs });
     });
   group
     .command('unbind <port>')
@@ -49,4 +54,41 @@ export function addPortVerbs(group: Command, io: CliIo): void {
       const freed = await context.client.update('port', id, { peerId: null });
       await context.wrote(`unpeered port ${port}`, freed.revision, freed);
     });
+}
+
+/** Two looks at a port are so far apart: a host reports a change within a tenth of a second. */
+const LOOK_MS = 100;
+
+interface Bound {
+  readonly id: string;
+  readonly port: string;
+  readonly hostId: string;
+  readonly host: string;
+  /** Of the clock of `io`. */
+  readonly untilMs: number;
+}
+
+/** Waits until the host that a port is bound to delivers it; a CliError says why it does not. */
+async function waitUp(context: Context, { id, port, hostId, host, untilMs }: Bound): Promise<void> {
+  for (;;) {
+    const { status } = await context.client.get('port', id);
+    // Until the host that had it before lets go, the word is that host's.
+    if (status?.state === 'up' && status.hostId === hostId) {
+      if (!context.json) context.out(`port ${port} is up on ${host}\n`);
+      return;
+    }
+    if (context.io.nowMs() >= untilMs) {
+      const state =
+        status?.state === 'up' && status.hostId !== undefined
+          ? `still up on ${await context.names.nameOf(['host'], status.hostId)}`
+          : `${status?.state ?? 'down'}: ${status?.why ?? 'its host does not say why'}`;
+      throw new CliError(
+        EXIT.notLive,
+        `port ${port} is not up on ${host} after ${context.waitSeconds} s, but ${state}`,
+      );
+    }
+    await sleep(LOOK_MS, undefined, { signal: context.io.signal }).catch(() => {
+      throw new CliError(EXIT.notLive, `stopped before port ${port} was up`);
+    });
+  }
 }
