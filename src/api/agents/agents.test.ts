@@ -412,3 +412,63 @@ test('an agent that reads slowly is sent less often, and ends with the same', LI
   assert.equal((agent.objects.get(`port/${port.id}`) as { tags: string[] }).tags[0], tags(turns - 1)[0]);
   await site.close();
 });
+
+test('where a port is up is told before the port itself', LIMIT, async () => {
+  const site = await openSite();
+  const [one, two] = [await site.host('one'), await site.host('two')];
+  const bridge = await site.must('POST', '/v1/bridges', {});
+  const port = await boundPort(site, bridge.id, two.id);
+  const [a1, a2] = [await site.agent(one), await site.agent(two)];
+  a2.say([up(port.id), mac(bridge.id, '01', port.id)]);
+  await settled(() => site.server.parts.liveStatus.ofHost(two.id).size === 3);
+  a1.send({ kind: 'subscribe', deviceIds: [bridge.id] });
+  await a1.until(() => a1.frames.some(({ kind }) => kind === 'subscribed'));
+  assert.deepEqual(
+    a1.frames.map(({ kind }) => kind).filter((kind) => kind !== 'heartbeat'),
+    ['snapshot', 'status', 'change', 'subscribed'],
+  );
+  assert.deepEqual(a1.port(two.id, port.id), up(port.id));
+  await site.close();
+});
+
+test('status about a device goes with the device, and comes back with it', LIMIT, async () => {
+  const site = await openSite();
+  const [one, two] = [await site.host('one'), await site.host('two')];
+  const bridge = await site.must('POST', '/v1/bridges', {});
+  const port = await boundPort(site, bridge.id, two.id);
+  const other = await boundPort(site, bridge.id, two.id);
+  const mine = await boundPort(site, bridge.id, one.id);
+  const [a1, a2] = [await site.agent(one), await site.agent(two)];
+  a2.say([up(port.id), up(other.id), mac(bridge.id, '01', port.id)]);
+  await a1.until(() => a1.statuses.size === 3);
+  await site.must('PATCH', `/v1/ports/${mine.id}`, { hostId: two.id });
+  await a1.until(() => a1.statuses.size === 0);
+  assert.equal(a1.objects.has(`bridge/${bridge.id}`), false);
+  // What is said meanwhile does not reach it, and is not missed.
+  a2.say([], [{ kind: 'port', id: port.id }]);
+  await settled(() => site.server.parts.liveStatus.ofHost(two.id).size === 3);
+  await site.must('PATCH', `/v1/ports/${mine.id}`, { hostId: one.id });
+  await a1.until(() => a1.objects.has(`bridge/${bridge.id}`));
+  assert.deepEqual(
+    [...a1.statuses.keys()].sort(),
+    [`${two.id}/mac/${mac(bridge.id, '01', port.id).id}`, `${two.id}/port/${other.id}`].sort(),
+  );
+  await site.close();
+});
+
+test('status about a port that is deleted goes with it', LIMIT, async () => {
+  const site = await openSite();
+  const [one, two] = [await site.host('one'), await site.host('two')];
+  const bridge = await site.must('POST', '/v1/bridges', {});
+  await boundPort(site, bridge.id, one.id);
+  const port = await boundPort(site, bridge.id, two.id);
+  const [a1, a2] = [await site.agent(one), await site.agent(two)];
+  a2.say([up(port.id)]);
+  await a1.until(() => a1.statuses.size === 1);
+  await site.must('DELETE', `/v1/ports/${port.id}`);
+  await a1.until(() => a1.statuses.size === 0);
+  a2.say([], [{ kind: 'port', id: port.id }]);
+  await settled(() => site.server.parts.liveStatus.ofHost(two.id).size === 1);
+  assert.equal(a1.objects.has(`port/${port.id}`), false);
+  await site.close();
+});

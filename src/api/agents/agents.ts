@@ -3,6 +3,8 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type RawData, type WebSocket, WebSocketServer } from 'ws';
+import type { ResourceRef } from '../../topology/kinds.ts';
+import type { Topology } from '../../topology/nodes.ts';
 import type { Id } from '../../topology/resource.ts';
 import { devicesOf, devicesTouched } from '../../topology/scope.ts';
 import type { HostAlive } from '../../topology/status.ts';
@@ -281,14 +283,12 @@ export class Agents {
     // All was read anew, the configuration too, just before.
     if (changes === undefined) for (const { session } of this.#connected.values()) session.resync();
     for (const change of changes ?? []) {
-      const devices = devicesConcerned(change, (portId) => {
-        const port = topology.port(portId);
-        const peer = port?.peerId === undefined ? undefined : topology.port(port.peerId);
-        return [port?.deviceId, peer?.deviceId];
-      });
-      if (devices.length === 0) continue;
+      const subject = change.id.split(',')[0]!;
+      const devices = devicesConcerned(change.kind, subject, topology);
       for (const { session } of this.#connected.values()) {
-        if (devices.some((id) => id !== undefined && session.has(id))) session.tell(change);
+        // An object that is gone already is looked for in what was sent.
+        const concerned = devices?.some((id) => session.has(id)) ?? session.hasObject(objectOf(change.kind, subject));
+        if (concerned) session.tell(change);
       }
     }
     this.#progressed();
@@ -316,18 +316,24 @@ export class Agents {
   }
 }
 
-/** The devices whose agents want to know. What hosts say of themselves concerns no other host. */
-function devicesConcerned(
-  { kind, id }: StatusChange,
-  devicesOfPort: (portId: Id) => readonly (Id | undefined)[],
-): readonly (Id | undefined)[] {
-  const subject = id.split(',')[0]!;
+/** What hosts say of themselves concerns no other host. */
+const objectOf = (kind: StatusChange['kind'], subject: Id): ResourceRef => ({
+  kind: kind === 'mac' ? 'bridge' : 'port',
+  id: subject,
+});
+
+/** The devices whose agents want to know; undefined when the topology does not tell any more. */
+function devicesConcerned(kind: StatusChange['kind'], subject: Id, topology: Topology): readonly Id[] | undefined {
   switch (kind) {
     case 'mac':
       return [subject];
     case 'port':
-    case 'neighbour':
-      return devicesOfPort(subject);
+    case 'neighbour': {
+      const port = topology.port(subject);
+      if (port === undefined) return undefined;
+      const peer = port.peerId === undefined ? undefined : topology.port(port.peerId);
+      return peer === undefined ? [port.deviceId] : [port.deviceId, peer.deviceId];
+    }
     default:
       return [];
   }

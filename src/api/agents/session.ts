@@ -1,7 +1,10 @@
 // One agent's connection: what it subscribed to, what it was sent, how far it says it is.
 //
 //   hello ─> snapshot (scope of its devices, status about them) ─> subscribed
-//   then, whenever something in scope changed:  flush ─> change, status     at most one flush waits; it sends the latest
+//   then, whenever something in scope changed:  flush ─> status, change     at most one flush waits; it sends the latest
+//
+// Status goes first: an agent that is told of a port knows at once where it is up. What the agent has of status follows
+// from the objects that it was sent: all that other hosts said about them until the last flush, and nothing else.
 //
 // Scopes are immutable and shared by all agents; a session only remembers, for each device, which one it sent. So a slow
 // agent costs no memory: it is sent less often, the difference between what it has and what is.
@@ -13,7 +16,7 @@ import { devicesOf } from '../../topology/scope.ts';
 import type { AgentFrame, AgentMethod, HostedStatus, HostedStatusRef } from '../../topology/wire.ts';
 import { ApiError } from '../errors.ts';
 import type { Parts } from '../parts.ts';
-import type { KnownStatus, StatusChange } from '../state/live-status.ts';
+import { type KnownStatus, type StatusChange, subjectOf } from '../state/live-status.ts';
 import { changeFrames, snapshotFrames, statusFrames } from './frames.ts';
 import { Report } from './report.ts';
 import { differenceOf, type Scope, type Scopes, UNDERLAY } from './scopes.ts';
@@ -41,7 +44,7 @@ export class Session {
   #wanted: ReadonlySet<Id> | undefined;
   /** Device -> what the agent has of it. */
   readonly #sent = new Map<Id, Scope>();
-  /** `<host>/<kind>/<id>` -> what is to be told. */
+  /** `<host>/<kind>/<id>` -> what was said since the last flush. */
   #statuses = new Map<string, StatusChange>();
   readonly #questions = new Map<number, { resolve: (result: unknown) => void; reject: (error: Error) => void }>();
   #nextQuestion = 1;
@@ -80,6 +83,13 @@ export class Session {
     return this.#sent.has(deviceId);
   }
 
+  /** Whether the agent was sent the object, as part of whatever device. */
+  hasObject({ kind, id }: ResourceRef): boolean {
+    const key = `${kind}/${id}`;
+    for (const scope of this.#sent.values()) if (scope.has(key)) return true;
+    return false;
+  }
+
   hello({ deviceIds }: Extract<AgentFrame, { kind: 'hello' }>): void {
     this.#greeted = true;
     this.#subscribed.clear();
@@ -98,7 +108,8 @@ export class Session {
     this.#statuses.clear();
     for (const id of this.#devices()) this.#sent.set(id, this.#scopes.of(id));
     const objects = new Map([...this.#sent.values()].flatMap((scope) => [...scope]));
-    this.#send(snapshotFrames(config.revision, objects.values(), this.#statusesAbout(objects.values())));
+    const statuses = this.#statusesAbout([...objects.values()].map(({ kind, value }) => ({ kind, id: value.id })));
+    this.#send(snapshotFrames(config.revision, objects.values(), statuses));
     this.#sentRevision = config.revision;
     this.#dirty = false;
   }
@@ -212,24 +223,20 @@ export class Session {
   #flushNow(): void {
     const { config } = this.#parts;
     const { put, fresh, del } = this.#difference();
+    const status = this.#statusDifference(fresh, del);
+    if (status.put.length + status.del.length > 0) this.#send(statusFrames(status.put, status.del));
     if (put.size + del.length > 0) {
       this.#send(changeFrames(config.revision, put.values(), del));
       this.#sentRevision = config.revision;
     }
     this.#dirty = false;
-    const told: HostedStatus[] = this.#statusesAbout(fresh);
-    const gone: HostedStatusRef[] = [];
-    for (const { hostId, kind, id, status } of this.#statuses.values()) {
-      if (status === undefined) gone.push({ hostId, kind, id });
-      else told.push({ hostId, status });
-    }
-    this.#statuses = new Map();
-    if (told.length + gone.length > 0) this.#send(statusFrames(told, gone));
+    if (status.withdrawn.length > 0) this.#send(statusFrames([], status.withdrawn));
   }
 
-  /** What the agent lacks and what it has too much, from what it has of each device. */
+  /** What the agent lacks and what it has too much, from what it has of each device. `fresh`: it had nothing of it. */
   #difference(): { put: Scope; fresh: readonly Resource[]; del: readonly ResourceRef[] } {
     const wanted = this.#devices();
+    const before = [...this.#sent.values()];
     const put = new Map<string, Resource>();
     const fresh = new Set<string>();
     const maybeGone = new Map<string, ResourceRef>();
@@ -244,20 +251,41 @@ export class Session {
       if (has === undefined) this.#sent.delete(id);
       else this.#sent.set(id, has);
     }
-    const scopes = [...this.#sent.values()];
-    const del = [...maybeGone].filter(([key]) => !scopes.some((scope) => scope.has(key))).map(([, ref]) => ref);
-    return { put, fresh: [...fresh].map((key) => put.get(key)!), del };
+    const isIn = (scopes: readonly Scope[], key: string): boolean => scopes.some((scope) => scope.has(key));
+    const after = [...this.#sent.values()];
+    return {
+      put,
+      fresh: [...fresh].filter((key) => !isIn(before, key)).map((key) => put.get(key)!),
+      del: [...maybeGone].filter(([key]) => !isIn(after, key)).map(([, ref]) => ref),
+    };
+  }
+
+  /** The same for status: of objects that are new all of it, of those that stay what was said since, of others none. */
+  #statusDifference(
+    fresh: readonly Resource[],
+    gone: readonly ResourceRef[],
+  ): { put: HostedStatus[]; del: HostedStatusRef[]; withdrawn: HostedStatusRef[] } {
+    const put = this.#statusesAbout(fresh.map(({ kind, value }) => ({ kind, id: value.id })));
+    const withdrawn = this.#statusesAbout(gone).map(({ hostId, status: { kind, id } }) => ({ hostId, kind, id }));
+    const del: HostedStatusRef[] = [];
+    const entered = new Set(fresh.flatMap(({ kind, value }) => subjectsOf({ kind, id: value.id })));
+    const left = new Set(gone.flatMap(subjectsOf));
+    for (const { hostId, kind, id, status } of this.#statuses.values()) {
+      const subject = subjectOf(kind, id);
+      if (hostId !== this.hostId && entered.has(subject)) continue;
+      if (hostId !== this.hostId && left.has(subject)) withdrawn.push({ hostId, kind, id });
+      else if (status === undefined) del.push({ hostId, kind, id });
+      else put.push({ hostId, status });
+    }
+    this.#statuses = new Map();
+    return { put, del, withdrawn };
   }
 
   /** Status of other hosts about these objects, earlier ones first: of two that claim one address the later is right. */
-  #statusesAbout(resources: Iterable<Resource>): HostedStatus[] {
+  #statusesAbout(refs: Iterable<ResourceRef>): HostedStatus[] {
     const { liveStatus } = this.#parts;
     const known: KnownStatus[] = [];
-    for (const { kind, value } of resources) {
-      const subjects =
-        kind === 'bridge' ? [`mac/${value.id}`] : kind === 'port' ? [`port/${value.id}`, `neighbour/${value.id}`] : [];
-      for (const subject of subjects) known.push(...liveStatus.about(subject));
-    }
+    for (const ref of refs) for (const subject of subjectsOf(ref)) known.push(...liveStatus.about(subject));
     return known
       .filter(({ hostId }) => hostId !== this.hostId)
       .sort((a, b) => (a.modRev < b.modRev ? -1 : 1))
@@ -268,4 +296,10 @@ export class Session {
     if (this.#socket.readyState !== this.#socket.OPEN) return;
     for (const frame of frames) this.#socket.send(frame);
   }
+}
+
+/** What hosts may say about an object. */
+function subjectsOf({ kind, id }: ResourceRef): readonly string[] {
+  if (kind === 'bridge') return [`mac/${id}`];
+  return kind === 'port' ? [`port/${id}`, `neighbour/${id}`] : [];
 }
