@@ -143,6 +143,12 @@ function runCommand(command: readonly string[]): Promise<Counts> {
 
 async function main(): Promise<number> {
   const wanted = process.argv.slice(2);
+  if (wanted.some((word) => word === '-h' || word === '--help')) {
+    console.log(
+      `Usage: aya test [part...]\n\nParts, in this order; all of them unless named:\n  ${Object.keys(PARTS).join(' ')}`,
+    );
+    return 0;
+  }
   const unknown = wanted.filter((name) => !(name in PARTS));
   if (unknown.length > 0) {
     console.error(`aya test: there is no part ${unknown.join(', ')}; there are ${Object.keys(PARTS).join(', ')}`);
