@@ -354,3 +354,30 @@ test('rechecked flows that the kernel has no room for are deleted, never left as
   assert.deepEqual(host.installed(), []);
   assert.equal(host.flows.size, 0);
 });
+
+test('what other hosts said of a port goes with the port', () => {
+  const host = hostWith(...NETWORK);
+  host.hear({ hostId: ELSEWHERE, status: { kind: 'port', id: sampleId('port', 7), state: 'up' } });
+  assert.equal(host.replica.isUp(ELSEWHERE, sampleId('port', 7)), true);
+  host.change([], [refOf(guest(7))]);
+  host.change([guest(7)]);
+  assert.equal(host.replica.isUp(ELSEWHERE, sampleId('port', 7)), false);
+});
+
+test('what other hosts learned on a bridge goes with the bridge', () => {
+  const host = hostWith(...NETWORK);
+  const id = `${LAN},0,${macOf(0xaa)}`;
+  host.hear({ hostId: ELSEWHERE, status: { kind: 'mac', id, portId: sampleId('port', 7) } });
+  const where = () => host.replica.learned.macPort(LAN, 0, parseMac(macOf(0xaa)) as Mac);
+  assert.equal(where(), sampleId('port', 7));
+  host.change([], NETWORK.map(refOf));
+  host.change(NETWORK);
+  assert.equal(where(), undefined);
+});
+
+test('status of an object that is still to come is kept for it', () => {
+  const host = hostWith(sample('bridge', 1), guest(5));
+  host.hear({ hostId: ELSEWHERE, status: { kind: 'port', id: sampleId('port', 7), state: 'up' } });
+  host.change([guest(7, ELSEWHERE)]);
+  assert.equal(host.replica.isUp(ELSEWHERE, sampleId('port', 7)), true);
+});

@@ -32,6 +32,7 @@ import type { Journal, JournalRecord } from './host/journal.ts';
 import type { StatusBook } from './host/status.ts';
 import type { LearnedChange, LearnedStatus, LearnedStatusRef, LearnedTable } from './learned.ts';
 import { arrivalOfKey } from './packet/arrival.ts';
+import { RemoteStatus } from './remote-status.ts';
 import type { Simulate } from './upcalls.ts';
 
 export type KnowledgeFrame = Extract<ServerFrame, { kind: 'snapshot' | 'change' | 'status' }>;
@@ -80,8 +81,7 @@ export class Replica {
   readonly #parts: ReplicaParts;
   #topology: Topology = emptyTopology();
   #loaded = false;
-  /** Status of other hosts, and the server's word about ports of this one, by host, kind and id. */
-  readonly #remote = new Map<string, HostedStatus>();
+  readonly #remote = new RemoteStatus();
   readonly #snapshotParts: SnapshotFrame[] = [];
   readonly #changeParts: ChangeFrame[] = [];
   /** In order of arrival; a flow that is touched again keeps its place, since it is decided by what is known then. */
@@ -115,13 +115,13 @@ export class Replica {
 
   /** Whether that host says that the port is up there. */
   isUp(hostId: Id, portId: Id): boolean {
-    const known = this.#remote.get(`${hostId}/port/${portId}`)?.status;
+    const known = this.#remote.get(hostId, 'port', portId);
     return known?.kind === 'port' && known.state === 'up';
   }
 
   /** Why the server refused this host a port: another host still holds it. Undefined: it did not, or not any more. */
   refused(portId: Id): string | undefined {
-    const word = this.#remote.get(`${this.#parts.hostId}/port/${portId}`)?.status;
+    const word = this.#remote.get(this.#parts.hostId, 'port', portId);
     return word?.kind === 'port' && word.state === 'refused' ? (word.why ?? 'the server refused it') : undefined;
   }
 
@@ -214,7 +214,7 @@ export class Replica {
     );
     const frame = { kind: 'snapshot' as const, revision: this.#topology.revision, more: false };
     return [
-      { kind: 'frame', frame: { ...frame, put, status: [...this.#remote.values()] } },
+      { kind: 'frame', frame: { ...frame, put, status: this.#remote.all() } },
       { kind: 'learned', put: this.learned.own(), del: [] },
     ];
   }
@@ -229,7 +229,7 @@ export class Replica {
     const changed = put.filter(({ kind, value }) => this.#topology.object(kind, value.id)?.revision !== value.revision);
     const status = parts.flatMap((part) => part.status);
     this.#remote.clear();
-    for (const hosted of status) this.#remote.set(keyOfStatus(hosted.hostId, hosted.status), hosted);
+    for (const hosted of status) this.#remote.put(hosted);
     this.#loaded = true;
     this.#become(parts.at(-1)!.revision, changed, del);
     this.#learned(this.learned.remoteSnapshot(status, this.#connectedUntil, this.#parts.now()));
@@ -254,12 +254,13 @@ export class Replica {
     this.#topology = topology;
     this.#parts.onPlaces();
     this.touch(changes.map(touchedBy));
+    this.#learned(this.learned.remote([], this.#remote.dropAbout(del), this.#parts.now()));
     this.#queue.add({ kind: 'milestone', revision });
   }
 
   #heard(put: readonly HostedStatus[], del: Extract<ServerFrame, { kind: 'status' }>['del']): void {
-    for (const ref of del) this.#remote.delete(keyOfStatus(ref.hostId, ref));
-    for (const hosted of put) this.#remote.set(keyOfStatus(hosted.hostId, hosted.status), hosted);
+    for (const ref of del) this.#remote.delete(ref);
+    for (const hosted of put) this.#remote.put(hosted);
     this.#learned(this.learned.remote(put, del, this.#parts.now()));
     if (put.some(({ status }) => status.kind === 'port') || del.some(({ kind }) => kind === 'port')) {
       this.#parts.onPlaces();
@@ -388,6 +389,3 @@ export class Replica {
 function admits(actions: readonly Action[]): boolean {
   return actions.some(({ kind }) => kind === 'output' || kind === 'flood' || kind === 'answerNeighbour');
 }
-
-const keyOfStatus = (hostId: Id, ref: { readonly kind: string; readonly id: string }): string =>
-  `${hostId}/${ref.kind}/${ref.id}`;
