@@ -15,6 +15,8 @@ export const ASK_GIVE_UP_MS = 3000;
 export const UNRESOLVED_MS = 3000;
 /** Questions out at a time: a scan through an empty network must not fill memory. */
 export const ASKS_MAX = 4096;
+/** … nor one port take all of them. */
+export const ASKS_PER_PORT = 256;
 
 /** Waiting packets of one port: what Linux queues for an unresolved neighbour is of this order. */
 export const PARKED_PER_PORT = 64;

@@ -137,7 +137,7 @@ export class Upcalls {
   #park(packet: Packet, result: Result, now: number): void {
     const { asker, parking } = this.#parts;
     // Every need is asked for, whatever becomes of this packet.
-    const askable = result.needs.map((need) => asker.ask(need, now)).every(Boolean);
+    const askable = result.needs.map((need) => asker.ask(need, portOf(packet.arrival.key), now)).every(Boolean);
     if (askable && parking.park(packet, result, now)) this.counts.parked++;
     else this.counts.parkedDropped++;
   }

@@ -6,13 +6,15 @@ import type { Ip } from '../../packet/address.ts';
 import type { Born, Learned, Need } from '../../simulate/result.ts';
 import type { Topology } from '../../topology/nodes.ts';
 import type { Id } from '../../topology/resource.ts';
-import { ASK_GIVE_UP_MS, ASK_RETRY_MS, ASKS_MAX } from '../limits.ts';
+import { ASK_GIVE_UP_MS, ASK_RETRY_MS, ASKS_MAX, ASKS_PER_PORT } from '../limits.ts';
 import { questionOfNeed } from './parking.ts';
 
 type NeighbourNeed = Extract<Need, { kind: 'neighbour' }>;
 
 interface Ask {
   readonly need: NeighbourNeed;
+  /** The port whose packet asked first. */
+  readonly port: number;
   readonly since: number;
   pauseMs: number;
   nextAt: number;
@@ -34,6 +36,7 @@ export interface AskerOptions {
 export class Asker {
   readonly #options: AskerOptions;
   readonly #asks = new Map<string, Ask>();
+  readonly #perPort = new Map<number, number>();
   /** What walks asked for; true when the server has said that everything about it was sent. */
   readonly #devices = new Map<Id, boolean>();
 
@@ -45,14 +48,19 @@ export class Asker {
     return [...this.#devices.keys()];
   }
 
-  /** Asks, unless it is being asked already. False: asking would not help, or there is too much to ask for. */
-  ask(need: Need, now: number): boolean {
+  /**
+   * Asks, unless it is being asked already. False: asking would not help, or there is too much to ask for, in all or
+   * for this port: a guest that scans an empty network must not keep others from finding their neighbours.
+   */
+  ask(need: Need, port: number, now: number): boolean {
     if (need.kind === 'device') return this.#askDevice(need.deviceId);
     const question = questionOfNeed(need);
     if (this.#asks.has(question)) return true;
-    if (this.#asks.size >= ASKS_MAX) return false;
-    const ask: Ask = { need, since: now, pauseMs: ASK_RETRY_MS, nextAt: now };
+    const asking = this.#perPort.get(port) ?? 0;
+    if (this.#asks.size >= ASKS_MAX || asking >= ASKS_PER_PORT) return false;
+    const ask: Ask = { need, port, since: now, pauseMs: ASK_RETRY_MS, nextAt: now };
     this.#asks.set(question, ask);
+    this.#perPort.set(port, asking + 1);
     this.#send(ask, now);
     return true;
   }
@@ -67,9 +75,9 @@ export class Asker {
     const { learned } = this.#options.world;
     for (const [question, ask] of this.#asks) {
       if (learned.neighbour(ask.need.portId, ask.need.ip) !== undefined) {
-        this.#asks.delete(question);
+        this.#end(question, ask);
       } else if (now - ask.since >= ASK_GIVE_UP_MS) {
-        this.#asks.delete(question);
+        this.#end(question, ask);
         this.#options.giveUp(ask.need.portId, ask.need.ip, now);
       } else if (ask.nextAt <= now) {
         this.#send(ask, now);
@@ -85,6 +93,13 @@ export class Asker {
   /** The server has sent everything that there is of them. */
   subscribed(deviceIds: readonly Id[]): void {
     for (const id of deviceIds) if (this.#devices.has(id)) this.#devices.set(id, true);
+  }
+
+  #end(question: string, { port }: Ask): void {
+    this.#asks.delete(question);
+    const left = this.#perPort.get(port)! - 1;
+    if (left === 0) this.#perPort.delete(port);
+    else this.#perPort.set(port, left);
   }
 
   #askDevice(deviceId: Id): boolean {

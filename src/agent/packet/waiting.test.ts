@@ -2,12 +2,22 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { keyOfFrame } from '../../flow/key.ts';
 import { UP } from '../../flow/reasons.ts';
-import { parseIp } from '../../packet/address.ts';
+import { type Ip, parseIp } from '../../packet/address.ts';
 import { frameOf } from '../../packet/words.ts';
 import type { Need } from '../../simulate/result.ts';
-import { ANSWER_SOURCES_MAX, ANSWERS_BURST, PARKED_BYTES_MAX, PARKED_MAX, PARKED_MS } from '../limits.ts';
+import { emptyTopology } from '../../topology/snapshot.ts';
+import {
+  ANSWER_SOURCES_MAX,
+  ANSWERS_BURST,
+  ASK_GIVE_UP_MS,
+  ASKS_PER_PORT,
+  PARKED_BYTES_MAX,
+  PARKED_MAX,
+  PARKED_MS,
+} from '../limits.ts';
 import { AnswerLimiter } from './answers.ts';
 import { again, keep, type Packet, packetOf } from './arrival.ts';
+import { Asker } from './asking.ts';
 import { ParkingLot, questionOfNeed } from './parking.ts';
 
 const ETH = 'eth(02:00:00:00:00:0a, 02:00:00:00:00:0b)';
@@ -122,5 +132,38 @@ test('a packet goes on when another question of its walk is touched: it may fare
   lot.touched([{ question: 'routes/other' }]);
   assert.equal(lot.takeReady(10).length, 0);
   lot.touched([{ question: 'routes/r' }]);
+  assert.equal(lot.takeReady(10).length, 1);
+});
+
+test('one port asks for so many neighbours at a time, and the others are still heard', () => {
+  const asked: string[] = [];
+  const asker = new Asker({
+    solicit: (need) => {
+      asked.push(String(need.ip));
+      return [];
+    },
+    world: { topology: emptyTopology(), learned: { macPort: () => undefined, neighbour: () => undefined } },
+    inject: () => undefined,
+    giveUp: () => undefined,
+    subscribe: () => undefined,
+  });
+  const need = (n: number): Need => ({ kind: 'neighbour', portId: 'p', ip: n as Ip });
+  for (let n = 0; n < ASKS_PER_PORT; n++) assert.equal(asker.ask(need(n), 1, 0), true);
+  assert.equal(asker.ask(need(5000), 1, 0), false);
+  assert.equal(asker.ask(need(0), 1, 0), true);
+  assert.equal(asker.ask(need(5000), 2, 0), true);
+  assert.equal(asked.length, ASKS_PER_PORT + 1);
+  // Given up, they make room again.
+  asker.turn(ASK_GIVE_UP_MS);
+  assert.equal(asker.ask(need(6000), 1, ASK_GIVE_UP_MS), true);
+});
+
+test('a packet that needs a device waits until all of it was sent, whatever else changes', () => {
+  const lot = new ParkingLot();
+  const need: Need = { kind: 'device', deviceId: 'd' };
+  lot.park(packetFrom(5), { needs: [need, needOf(1)], tags: [{ question: 'routes/r' }] }, 0);
+  lot.touched([{ question: 'routes/r' }, touchOf(needOf(1))]);
+  assert.equal(lot.takeReady(10).length, 0);
+  lot.touched([touchOf(need)]);
   assert.equal(lot.takeReady(10).length, 1);
 });
