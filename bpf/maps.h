@@ -89,7 +89,7 @@ struct {
 	__type(value, struct settings);
 } settings SEC(".maps");
 
-/* port number -> its token buckets; LRU, so that made-up ports cannot fill it */
+/* port or flood number -> its token buckets; LRU, so that made-up ports cannot fill it */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);

@@ -192,7 +192,13 @@ __noinline int up(struct __sk_buff *skb)
 	if (missed && is_pending(skb))
 		return drop(skb, DROP_PENDING);
 	__u32 bucket = missed ? BUCKET_MISS : cause == UP_SERVICE ? BUCKET_SERVICE : BUCKET_EXCEPTION;
-	if (!spend(s, port, bucket, 1 + skb->len / BYTES_A_TOKEN))
+	/*
+	 * What is flooded is paid for by the flood, once for all its members here: neither do they pay for what a
+	 * neighbour sends with what they may send themselves, nor does one frame cost more the more they are. Ports and
+	 * floods share one space of numbers.
+	 */
+	__u32 payer = c->key.flood ? c->key.flood : port;
+	if (!spend(s, payer, bucket, 1 + skb->len / BYTES_A_TOKEN))
 		return drop(skb, bucket == BUCKET_MISS	    ? DROP_MISS_BUDGET
 				 : bucket == BUCKET_SERVICE ? DROP_SERVICE_BUDGET
 							    : DROP_EXCEPTION_BUDGET);

@@ -9,7 +9,7 @@
 
 import type { Action } from '../flow/actions.ts';
 import { applyActions } from '../flow/apply.ts';
-import type { FlowKey } from '../flow/fields.ts';
+import { type FlowKey, floodOf } from '../flow/fields.ts';
 import { keyOfFrame } from '../flow/key.ts';
 import { DROP, type DropReason, UP, type UpCause } from '../flow/reasons.ts';
 import type { Ip } from '../packet/address.ts';
@@ -333,12 +333,12 @@ export class MemoryDatapath implements Datapath {
 
   #up(walk: Walk, cause: UpCause, key: FlowKey, frame: Uint8Array, gsoBytes: number, detail: number): void {
     const missed = cause === UP.miss || cause === UP.memberMiss;
+    // What is flooded is paid for by the flood, once for all its members here.
+    const payer = floodOf(key) === 0 ? walk.port : floodOf(key);
     const bucket: Bucket = missed ? 'miss' : cause === UP.service ? 'service' : 'exception';
     if (walk.entry === 'agent') this.#drop(walk.port, DROP.injectedMiss, frame);
     else if (missed && this.#pending.has(key, this.#options.now())) this.#drop(walk.port, DROP.pending, frame);
-    else if (
-      !this.#budgets.spend(bucket, walk.port, 1 + Math.floor(frame.length / BYTES_A_TOKEN), this.#options.now())
-    ) {
+    else if (!this.#budgets.spend(bucket, payer, 1 + Math.floor(frame.length / BYTES_A_TOKEN), this.#options.now())) {
       this.#drop(walk.port, BUCKET_DROP[bucket], frame);
     } else if (this.#queue.length >= (this.#options.ringPackets ?? 16_384)) this.#drop(walk.port, DROP.ringFull, frame);
     else {

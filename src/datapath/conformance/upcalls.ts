@@ -78,6 +78,19 @@ export function upcallCases(open: Open): void {
     });
   }
 
+  it('what is flooded to a member costs the budget of the flood, not that of what the member sends', async (bed) => {
+    bed.datapath.setBudgets({ miss: SCANTY, service: PLENTY, exception: PLENTY });
+    bed.datapath.setFlood(FLOOD, { members: [A, B], hosts: [] });
+    bed.flow(udp4(), B, [{ kind: 'flood', flood: FLOOD }], ['port']);
+    for (let n = 1; n <= MANY; n++) await bed.sends(B, udp4({ destinationPort: n }));
+    const up = () => bed.packets('up', UP.memberMiss, A);
+    await until(() => up() + bed.packets('drop', DROP.missBudget, A) === MANY);
+    assert.ok(up() >= SCANTY.burst && up() <= SCANTY.burst + 10, `${up()} came up`);
+    await bed.comesUp(up());
+    await bed.sends(A, udp4());
+    assert.equal((await bed.comesUp(1))[0]!.cause, UP.miss);
+  });
+
   it('while an answer is awaited a few packets of one key come up, others are not held back', async (bed) => {
     const sent = PENDING.packets * 3;
     for (let n = 0; n < sent; n++) await bed.sends(A, udp4());
