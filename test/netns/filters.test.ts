@@ -170,7 +170,11 @@ describeCloud('filters', (world) => {
     for (const name of ['trunk', 'far']) await arrives(name, new RegExp(`${inner} > .*vlan 10, .*vlan 20, .*0x88b5`));
     await arrives('ten', new RegExp(`${inner} > .*vlan 20, .*0x88b5`));
 
-    assert.deepEqual(await seen('twenty', /vlan|who-has|ICMP echo|02:00:00:00:99:1/), [], 'VLAN 10 at an access port of 20');
+    assert.deepEqual(
+      await seen('twenty', /vlan|who-has|ICMP echo|02:00:00:00:99:1/),
+      [],
+      'VLAN 10 at an access port of 20',
+    );
     const strange = (await seen('ten', /vlan|0x88b5/)).filter((line) => !line.startsWith('02:00:00:00:99:1'));
     assert.deepEqual(strange, [], 'VLAN 20, or a tag, at an access port of 10');
     assert.deepEqual(await seen('far', /echo/), [], 'what goes to a station that was learned');
