@@ -283,7 +283,7 @@ struct counter_value { /* per CPU */
 #define UP_SERVICE 3         /* a flow said so: DHCP, router solicitation */
 #define UP_PACKET 4          /* a flow said so: each packet is decided by the agent (answers, rejects) */
 #define UP_TTL 5             /* exception: TTL or hop limit is used up */
-#define UP_TOO_LONG 6        /* exception: longer than the MTU that the class checks, or than the underlay takes */
+#define UP_TOO_LONG 6        /* exception: longer than the MTU that the class checks */
 
 /* `misses` (ring buffer): this, then `captured` bytes of the frame (tags in line, as on the wire) */
 struct miss_record {
@@ -345,13 +345,13 @@ struct output_record {
 #define DROP_LATER_FRAGMENT_FIRST 25
 #define DROP_INJECTED_MISS 26
 #define DROP_NO_UNDERLAY 27      /* host index unknown or without address */
-#define DROP_UNDERLAY_TOO_SMALL 28
+#define DROP_UNDERLAY_TOO_SMALL 28 /* reserved: what does not fit the underlay is fragmented there */
 #define DROP_CHAIN_TOO_LONG 29
 #define DROP_STATE_FRAME 30      /* reserved key bits are not spoken yet */
 #define DROP_LOCAL_ONLY 31       /* answered or consumed here; never forwarded (own address, IPv6 link-local) */
 #define DROP_UNPARSED_EXTENSION 32
 #define DROP_AGENT 33            /* the agent could not decide in time or had no room to park it */
-#define DROP_TABLE_FULL 34
+#define DROP_TABLE_FULL 34       /* reserved: packets that find no room for a flow go one by one */
 #define DROP_FRAGMENT_REJECTED 35 /* first fragment dropped by a filter of a router; the sender was told */
 #define DROP_REASONS 36
 

@@ -266,7 +266,17 @@ class RunningAgent implements Agent {
       });
     };
     const counts = () => ({ ...this.#upcalls.counts, ...this.#replica.counts, waiting: this.#parking.size });
-    const parts = { datapath: this.#datapath, flows: this.#flows, topology: () => topology, audit: report, counts };
+    const drops = () => this.#upcalls.drops.list();
+    const hostIdOf = (index: number) => this.#wiring.hostIdOf(index);
+    const parts = {
+      datapath: this.#datapath,
+      flows: this.#flows,
+      topology: () => topology,
+      audit: report,
+      counts,
+      drops,
+      hostIdOf,
+    };
     this.#send(answerRequest(frame, parts));
   }
 

@@ -73,3 +73,6 @@ export const WIRING_RETRY_MAX_MS = 10_000;
 export const UNDERLAY_REFRESH_MS = 30_000;
 /** How often the agent looks at its clock when no packet comes. */
 export const TICK_MS = 100;
+
+/** Counters of what the agent drops, by reason and port: a few for each port of a large host. */
+export const AGENT_DROPS_MAX = 4096;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { portOf } from '../flow/fields.ts';
-import { UP } from '../flow/reasons.ts';
+import { DROP, UP } from '../flow/reasons.ts';
 import { formatPacket } from '../packet/packet.ts';
 import { frameOf } from '../packet/words.ts';
 import type { Resource } from '../topology/kinds.ts';
@@ -47,6 +47,9 @@ const NETWORK: Resource[] = [
 
 const toB = `eth(${A}, ${B}) ip(10.0.0.5, 10.0.0.6) udp(1000, 53)`;
 const toUplink = `eth(${A}, ${GATEWAY}) ip(10.0.0.5, 198.51.100.7) udp(1000, 53)`;
+/** What the agent dropped: reason, port, packets. */
+const agentDrops = (host: TestHost) => host.upcalls.drops.list().map(({ id, port, packets }) => [id, port, packets]);
+
 const arpReply = `arp(reply, ${NEIGHBOUR}, 198.51.100.7, 02:00:00:00:00:02, 198.51.100.1)`;
 
 function hostWith(...network: Resource[]): TestHost {
@@ -122,6 +125,7 @@ test('packets that wait are bounded for each port, and in time', () => {
   host.settle();
   assert.equal(host.parking.size, PARKED_PER_PORT);
   assert.equal(host.upcalls.counts.parkedDropped, 3);
+  assert.deepEqual(agentDrops(host), [[DROP.agent, 5, 3]]);
   assert.equal(host.parking.expire(host.now + PARKED_MS), PARKED_PER_PORT);
   assert.equal(host.parking.size, 0);
 });
@@ -138,6 +142,16 @@ test('a device that is not known is asked of the server, and the packet goes on 
   host.replica.touch([{ question: `device/${ROUTER}` }]);
   host.settle();
   assert.deepEqual(host.takeInjected(), ['deliver 9']);
+});
+
+test('a packet that has waited in vain is a drop of the agent', () => {
+  const host = hostWith(...NETWORK.filter(({ kind }) => kind !== 'router'));
+  host.send(5, toUplink);
+  assert.deepEqual(agentDrops(host), []);
+  host.now += PARKED_MS;
+  host.settle();
+  assert.equal(host.parking.size, 0);
+  assert.deepEqual(agentDrops(host), [[DROP.agent, 5, 1]]);
 });
 
 test('a device that the server does not know either is not waited for', () => {
@@ -225,6 +239,15 @@ test('when flows in use leave no room, packets are sent on one by one', () => {
   assert.equal(host.upcalls.counts.oneShot, 1);
   assert.deepEqual(host.actions(), ['output 6']);
   assert.equal(host.flows.size, 1);
+});
+
+test('when flows in use leave no room, a packet that is to be dropped is counted by its reason', () => {
+  const host = hostWith(...NETWORK);
+  host.send(5, toB);
+  host.datapath.room = 1;
+  host.send(5, `eth(03:00:00:00:00:0a, ${B}) ip(10.0.0.5, 10.0.0.6) udp(1000, 53)`);
+  assert.equal(host.upcalls.counts.oneShot, 1);
+  assert.deepEqual(agentDrops(host), [[DROP.groupSource, 5, 1]]);
 });
 
 test('a verdict that cannot be written leaves no older one behind', () => {

@@ -14,7 +14,7 @@ import { type Datapath, DatapathFull, type Injection } from '../datapath/datapat
 import type { Action } from '../flow/actions.ts';
 import { applyActions } from '../flow/apply.ts';
 import { FIELD, type FlowKey, floodOf, getIp, portOf } from '../flow/fields.ts';
-import { UP } from '../flow/reasons.ts';
+import { DROP, UP } from '../flow/reasons.ts';
 import type { Flow, FlowTable } from '../flow/table.ts';
 import type { Log } from '../lib/log.ts';
 import type { Arrival, Born, Learned, Lesson, Result } from '../simulate/result.ts';
@@ -23,6 +23,7 @@ import { BATCH_PACKETS } from './limits.ts';
 import type { AnswerLimiter } from './packet/answers.ts';
 import { again, type Packet, packetOf } from './packet/arrival.ts';
 import type { Asker } from './packet/asking.ts';
+import { AgentDrops } from './packet/drops.ts';
 import type { ParkingLot } from './packet/parking.ts';
 
 export type Simulate = (arrival: Arrival, topology: Topology, learned: Learned) => Result;
@@ -83,6 +84,7 @@ export class Upcalls {
     exceptionsUnexplained: 0,
     failed: 0,
   };
+  readonly drops = new AgentDrops();
   readonly #parts: UpcallParts;
 
   constructor(parts: UpcallParts) {
@@ -93,7 +95,7 @@ export class Upcalls {
   turn(now: number): number {
     const { datapath, parking, asker } = this.#parts;
     asker.turn(now);
-    this.counts.parkedDropped += parking.expire(now);
+    this.counts.parkedDropped += parking.expire(now, (packet) => this.drops.count(DROP.agent, packet));
     const packets = [...parking.takeReady(BATCH_PACKETS), ...datapath.poll(BATCH_PACKETS).map(packetOf)];
     const batch: Batch = { install: new Set(), through: [], inject: [] };
     for (const packet of packets) {
@@ -102,6 +104,7 @@ export class Upcalls {
         this.#decide(packet, batch, now);
       } catch (error) {
         this.counts.failed++;
+        this.drops.count(DROP.agent, packet);
         this.#parts.log.error('a packet could not be decided and was dropped', {
           port: portOf(packet.arrival.key),
           error,
@@ -139,7 +142,10 @@ export class Upcalls {
     // Every need is asked for, whatever becomes of this packet.
     const askable = result.needs.map((need) => asker.ask(need, portOf(packet.arrival.key), now)).every(Boolean);
     if (askable && parking.park(packet, result, now)) this.counts.parked++;
-    else this.counts.parkedDropped++;
+    else {
+      this.counts.parkedDropped++;
+      this.drops.count(DROP.agent, packet);
+    }
   }
 
   #except(packet: Packet, result: Result, batch: Batch, now: number): void {
@@ -198,6 +204,7 @@ export class Upcalls {
       if (output.kind === 'output') batch.inject.push(delivered({ to: output.port, frame }));
       else if (output.kind === 'flood') batch.inject.push(delivered({ to: output.flood, frame }));
       else if (output.kind === 'answer') batch.inject.push(delivered({ to: portOf(key), frame }));
+      else if (output.kind === 'drop') this.drops.count(output.reason, packet);
     }
   }
 }

@@ -100,7 +100,7 @@ export const UP = {
   packet: 4,
   /** Exception: TTL or hop limit is used up. */
   ttl: 5,
-  /** Exception: longer than the MTU that the class checks, or than the underlay takes. */
+  /** Exception: longer than the MTU that the class checks. */
   tooLong: 6,
 } as const;
 export type UpName = keyof typeof UP;

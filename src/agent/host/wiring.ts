@@ -93,6 +93,12 @@ export class HostWiring {
     this.#indices.set(hostId, index);
   }
 
+  /** The host that an index of the data path stands for. */
+  hostIdOf(index: number): Id | undefined {
+    for (const [hostId, known] of this.#indices) if (known === index) return hostId;
+    return undefined;
+  }
+
   records(): JournalRecord[] {
     return [...this.#indices].map(([hostId, index]) => ({ kind: 'hostIndex', hostId, index }));
   }

@@ -33,7 +33,8 @@ export class ParkingLot {
   }
 
   /**
-   * Keeps a copy until one of its needs is touched, or another question of its walk: it may fare otherwise then.
+   * Keeps a copy until one of its needs is touched, or another question of its walk: it may fare otherwise then. One
+   * that needs a device waits for all of the device: a part of it may already answer the walk, but not deliver.
    * False: no room, the packet is to be dropped.
    */
   park(packet: Packet, { needs, tags }: Pick<Result, 'needs' | 'tags'>, now: number): boolean {
@@ -47,7 +48,11 @@ export class ParkingLot {
     ) {
       return false;
     }
-    const questions = new Set([...needs.map(questionOfNeed), ...tags.map((tag) => tag.question)]);
+    const devices = needs.filter(({ kind }) => kind === 'device');
+    const questions =
+      devices.length > 0
+        ? new Set(devices.map(questionOfNeed))
+        : new Set([...needs.map(questionOfNeed), ...tags.map((tag) => tag.question)]);
     const parked: Parked = { packet: keep(packet), questions, until: now + PARKED_MS };
     this.#parked.add(parked);
     this.#perPort.set(port, waiting + 1);
@@ -74,12 +79,13 @@ export class ParkingLot {
     return this.#ready.splice(0, limit);
   }
 
-  /** Gives up on those whose time is over; tells how many. */
-  expire(now: number): number {
+  /** Gives up on those whose time is over; tells which, and how many. */
+  expire(now: number, onExpired: (packet: Packet) => void = () => undefined): number {
     let expired = 0;
     for (const parked of this.#parked) {
       if (parked.until > now) break;
       this.#release(parked);
+      onExpired(parked.packet);
       expired++;
     }
     return expired;
