@@ -2,11 +2,11 @@
 
 import type { Answered } from '../client/client.ts';
 import { KINDS, type Kind } from '../topology/kinds.ts';
-import { propertiesOf } from './flags.ts';
-import { formatMatch } from './match.ts';
 import type { Names } from './names.ts';
 import { type Cell, formatAge } from './table.ts';
-import { flagName, formatValue } from './values.ts';
+import { propertiesOf } from './words/flags.ts';
+import { formatMatch } from './words/match.ts';
+import { flagName, formatValue } from './words/values.ts';
 
 type Value = Readonly<Record<string, unknown>>;
 

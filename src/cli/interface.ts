@@ -5,7 +5,7 @@ import type { Interface } from '../client/client.ts';
 import { type CliIo, type Context, contextOf } from './context.ts';
 import { usage } from './exit.ts';
 import { type Cell, formatPairs, formatTable } from './table.ts';
-import { readValue } from './values.ts';
+import { readValue } from './words/values.ts';
 
 interface ListOptions {
   readonly host?: string;

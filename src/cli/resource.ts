@@ -6,9 +6,9 @@ import { KINDS, type Kind } from '../topology/kinds.ts';
 import { columnsOf, pairsOf, rowOf } from './columns.ts';
 import { type CliIo, type Context, contextOf } from './context.ts';
 import { CliError, EXIT, usage } from './exit.ts';
-import { addFlags, flagAt, type Options, propertiesOf, readFlags } from './flags.ts';
 import { formatPairs, formatTable } from './table.ts';
-import { choicesOf, flagName, readValue } from './values.ts';
+import { addFlags, flagAt, type Options, propertiesOf, readFlags } from './words/flags.ts';
+import { choicesOf, flagName, readValue } from './words/values.ts';
 
 /** One example for each verb; `create` is where the flags are. */
 const EXAMPLES: Readonly<Record<Kind, string>> = {

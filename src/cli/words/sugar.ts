@@ -1,7 +1,7 @@
 // Flags that say more than one property at once, in the words that people use.
 
-import type { Kind } from '../topology/kinds.ts';
-import type { Names } from './names.ts';
+import type { Kind } from '../../topology/kinds.ts';
+import type { Names } from '../names.ts';
 
 export interface Sugar {
   readonly flag: string;

@@ -1,9 +1,9 @@
 // The conditions of a rule in the words that people use: `--protocol tcp --destination-ports 80-90 --not source`.
 
-import type { Match } from '../topology/chain.ts';
-import { usage } from './exit.ts';
+import type { Match } from '../../topology/chain.ts';
+import { usage } from '../exit.ts';
+import type { Names } from '../names.ts';
 import type { Flag } from './flags.ts';
-import type { Names } from './names.ts';
 import { argumentOf, flagName, formatValue, readInteger, readValue, type Schema } from './values.ts';
 
 const ETHER_TYPES: Readonly<Record<string, number>> = { ip: 0x0800, arp: 0x0806, ip6: 0x86dd };

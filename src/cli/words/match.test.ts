@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FakeServer, idOf, runAgainst } from './testing/fake-server.ts';
+import { FakeServer, idOf, runAgainst } from '../testing/fake-server.ts';
 
 const server = (): FakeServer =>
   new FakeServer()

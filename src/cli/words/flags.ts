@@ -2,10 +2,10 @@
 // properties read better in other words bring their own (match.ts, sugar.ts).
 
 import type { Command } from 'commander';
-import { KINDS, type Kind } from '../topology/kinds.ts';
-import { usage } from './exit.ts';
+import { KINDS, type Kind } from '../../topology/kinds.ts';
+import { usage } from '../exit.ts';
+import type { Names } from '../names.ts';
 import { matchFlags } from './match.ts';
-import type { Names } from './names.ts';
 import { sugarOf } from './sugar.ts';
 import { argumentOf, flagName, readValue, type Schema } from './values.ts';
 

@@ -4,8 +4,8 @@
 //   flag                   yes or no                  list of pairs       10.1.0.0/16=10.0.0.1,10.2.0.0/16=10.0.0.2
 //   object                 managed=yes,lifetime-seconds=600,dns-servers=A+B   or JSON
 
-import { usage } from './exit.ts';
-import { kindsOf, type Names } from './names.ts';
+import { usage } from '../exit.ts';
+import { kindsOf, type Names } from '../names.ts';
 
 /** The parts of a JSON Schema that are looked at here. */
 export interface Schema {
