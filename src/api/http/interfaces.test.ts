@@ -30,7 +30,7 @@ async function open(context: TestContext): Promise<Bench> {
   ];
   const events = told.map(([hostId, value]) => ({
     kind: 'put' as const,
-    entry: { key: statusKey(hostId, 'interface', value.id), value: encode(value), modRev: 1n },
+    entry: { key: statusKey(hostId, 'interface', value.id), value: encode(value), createRev: 1n, modRev: 1n },
   }));
   bench.parts.liveStatus.apply({ rev: 1n, events });
   return bench;
