@@ -65,6 +65,8 @@ export const BUDGETS = {
 
 /** The journal is rewritten as a snapshot when it has grown to this. */
 export const JOURNAL_REWRITE_BYTES = 4 * 1024 * 1024;
+/** A disk that did not take it is tried again after this. */
+export const JOURNAL_RETRY_MS = 10_000;
 
 /** Kernel wiring that failed is tried again after this, doubling up to the other. */
 export const WIRING_RETRY_MS = 200;

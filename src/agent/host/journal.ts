@@ -6,15 +6,18 @@
 // A record that does not check out ends the file: what is before it holds, what is behind is reported and ignored.
 // Records are not synced one by one: they survive the death of the process, and of the machine up to the last record
 // that had reached the disk; what is missing comes from the server.
+//
+// A disk that takes nothing (full, read-only) stops nobody. A record that is missing makes all behind it worthless, so
+// nothing more is appended, what is there stays as it is, and all is rewritten when there is room again.
 
-import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import * as nodeFiles from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { Log } from '../../lib/log.ts';
 import type { Id } from '../../topology/resource.ts';
 import type { ServerFrame } from '../../topology/wire.ts';
 import type { LearnedStatus, LearnedStatusRef } from '../learned.ts';
-import { JOURNAL_REWRITE_BYTES } from '../limits.ts';
+import { JOURNAL_RETRY_MS, JOURNAL_REWRITE_BYTES } from '../limits.ts';
 
 export type JournalRecord =
   /** A frame of the server that alters what is known. */
@@ -28,19 +31,27 @@ export type JournalRecord =
 
 const MODE = 0o600;
 
+/** The part of node:fs that writes: tests bring their own disk. */
+export type Files = Pick<typeof nodeFiles, 'ftruncateSync' | 'mkdirSync' | 'openSync' | 'writeFileSync' | 'writeSync'>;
+
 export class Journal {
   readonly #directory: string;
   readonly #log: Log;
-  #file: number;
+  readonly #now: () => number;
+  readonly #files: Files;
+  #file: number | undefined;
   #bytes = 0;
   #replaying = false;
+  /** When the disk is tried again; undefined: it holds everything. */
+  #retryAt: number | undefined;
 
-  /** Opens the journal in the directory, which is made (0700) when it is not there. */
-  constructor(directory: string, log: Log) {
+  /** Opens the journal in the directory, which is made (0700) when it is not there. Never throws. */
+  constructor(directory: string, log: Log, now: () => number = () => performance.now(), files: Files = nodeFiles) {
     this.#directory = directory;
     this.#log = log;
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    this.#file = openSync(this.#path('journal'), 'a', MODE);
+    this.#now = now;
+    this.#files = files;
+    this.#attempt(() => this.#open());
   }
 
   /**
@@ -51,50 +62,86 @@ export class Journal {
     const snapshot = this.#read('snapshot');
     const journal = this.#read('journal');
     this.#bytes = journal.goodBytes;
-    if (journal.goodBytes < journal.bytes) this.#rewriteJournal(journal.records);
+    if (journal.torn) this.#attempt(() => this.#files.ftruncateSync(this.#open(), journal.goodBytes));
     this.#replaying = true;
     for (const record of [...snapshot.records, ...journal.records]) take(record);
     this.#replaying = false;
   }
 
   append(record: JournalRecord): void {
-    if (!this.#replaying) this.#bytes += writeSync(this.#file, lineOf(record));
+    if (this.#replaying || this.#retryAt !== undefined) return;
+    this.#attempt(() => {
+      const line = Buffer.from(lineOf(record));
+      const written = this.#files.writeSync(this.#open(), line);
+      // A disk that is nearly full takes a part of it.
+      if (written < line.length) throw new Error(`only ${written} of ${line.length} bytes could be written`);
+      this.#bytes += written;
+    });
   }
 
   /** Whether it is time for `rewrite`. */
   get outgrown(): boolean {
-    return this.#bytes > JOURNAL_REWRITE_BYTES;
+    return this.#retryAt === undefined ? this.#bytes > JOURNAL_REWRITE_BYTES : this.#now() >= this.#retryAt;
   }
 
   /** Replaces all by `records`, which hold the same: the snapshot first, whole, then the journal is emptied. */
   rewrite(records: readonly JournalRecord[]): void {
+    const hadFailed = this.#retryAt !== undefined;
     const temporary = this.#path('snapshot.new');
-    writeFileSync(temporary, records.map(lineOf).join(''), { mode: MODE, flush: true });
-    renameSync(temporary, this.#path('snapshot'));
-    this.#rewriteJournal([]);
+    const done = this.#attempt(() => {
+      const file = this.#open();
+      this.#files.writeFileSync(temporary, records.map(lineOf).join(''), { mode: MODE, flush: true });
+      nodeFiles.renameSync(temporary, this.#path('snapshot'));
+      // Needs no room.
+      this.#files.ftruncateSync(file, 0);
+      this.#bytes = 0;
+      this.#retryAt = undefined;
+    });
+    if (done && hadFailed) this.#log.info('the copy on disk is whole again', { directory: this.#directory });
   }
 
   close(): void {
-    closeSync(this.#file);
+    if (this.#file !== undefined) nodeFiles.closeSync(this.#file);
   }
 
-  #rewriteJournal(records: readonly JournalRecord[]): void {
-    closeSync(this.#file);
-    const temporary = this.#path('journal.new');
-    rmSync(temporary, { force: true });
-    this.#file = openSync(temporary, 'a', MODE);
-    this.#bytes = 0;
-    for (const record of records) this.append(record);
-    renameSync(temporary, this.#path('journal'));
+  #open(): number {
+    if (this.#file === undefined) {
+      this.#files.mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+      this.#file = this.#files.openSync(this.#path('journal'), 'a', MODE);
+    }
+    return this.#file;
   }
 
-  #read(name: string): { records: JournalRecord[]; bytes: number; goodBytes: number } {
+  /** False when the disk did not take it; that is told once, until it takes everything again. */
+  #attempt(write: () => void): boolean {
+    try {
+      write();
+      return true;
+    } catch (error) {
+      if (this.#retryAt === undefined) {
+        this.#log.error('the copy on disk cannot be written; the agent goes on without and tries again', {
+          directory: this.#directory,
+          error,
+        });
+      }
+      this.#retryAt = this.#now() + JOURNAL_RETRY_MS;
+      // Half of a snapshot only takes room from others; it may well not be there.
+      try {
+        nodeFiles.rmSync(this.#path('snapshot.new'), { force: true });
+      } catch {}
+      return false;
+    }
+  }
+
+  #read(name: string): { records: JournalRecord[]; torn: boolean; goodBytes: number } {
     let text: string;
     try {
-      text = readFileSync(this.#path(name), 'utf8');
+      text = nodeFiles.readFileSync(this.#path(name), 'utf8');
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { records: [], bytes: 0, goodBytes: 0 };
-      throw error;
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+        this.#log.error('the copy on disk cannot be read and is ignored', { file: this.#path(name), error });
+      }
+      return { records: [], torn: false, goodBytes: 0 };
     }
     const records: JournalRecord[] = [];
     let at = 0;
@@ -112,7 +159,7 @@ export class Journal {
       records.push(record);
       at = end + 1;
     }
-    return { records, bytes: text.length, goodBytes: at };
+    return { records, torn: at < text.length, goodBytes: Buffer.byteLength(text.slice(0, at)) };
   }
 
   #path(name: string): string {
