@@ -48,6 +48,9 @@ export interface UpcallParts {
   readonly log: Log;
 }
 
+/** The part of its flows that a port which has its share gives up at once: looking for them takes a walk of them all. */
+const CROWD_PART = 1 / 16;
+
 /** What a batch will do to the data path. */
 interface Batch {
   readonly install: Set<Flow>;
@@ -158,11 +161,30 @@ export class Upcalls {
     const { mask, actions, tags, why } = result;
     const sentByFlow = packet.cause === UP.service || packet.cause === UP.packet;
     if (sentByFlow && isForAgent(actions)) return undefined;
-    const change = this.#parts.flows.add({ key: packet.arrival.key, wantedMask: mask, actions, tags, why });
+    const { flows } = this.#parts;
+    const decided = { key: packet.arrival.key, wantedMask: mask, actions, tags, why };
+    let change = flows.add(decided);
+    if (change.refused !== undefined && this.#makeRoom(change.refused, portOf(decided.key), batch)) {
+      change = flows.add(decided);
+    }
     const [flow] = change.install;
     if (flow === undefined) this.#oneShot(packet, actions, batch);
     else batch.install.add(flow);
     return flow;
+  }
+
+  /**
+   * A port that has its share takes its own older flows' place. When the table is full idle flows go, and if there are
+   * none, flows of the port that has the most. False: nothing could go.
+   */
+  #makeRoom(refused: 'portFull' | 'tableFull', port: number, batch: Batch): boolean {
+    const { datapath, evict, flows } = this.#parts;
+    if (refused === 'tableFull' && evict()) return true;
+    const from = refused === 'portFull' ? port : (flows.greediest ?? port);
+    const count = Math.max(1, Math.floor(flows.sizeOf(from) * CROWD_PART));
+    const going = flows.someOf(from, count).filter((flow) => !batch.install.has(flow) && !answersNeighbour(flow));
+    datapath.remove(going.flatMap((flow) => flows.remove(flow) ?? []));
+    return going.length > 0;
   }
 
   #answer(packet: Packet, result: Result, batch: Batch, now: number): void {
@@ -180,6 +202,8 @@ export class Upcalls {
   #install(batch: Batch): void {
     const { datapath, evict, flows } = this.#parts;
     for (;;) {
+      // Making room for one may have taken another of the batch that had been idle.
+      for (const flow of batch.install) if (!flows.has(flow)) batch.install.delete(flow);
       try {
         datapath.install([...batch.install]);
         for (const { packet } of batch.through) batch.inject.push(again(packet));
@@ -210,6 +234,7 @@ export class Upcalls {
 }
 
 const isException = ({ cause }: Packet): boolean => cause === UP.ttl || cause === UP.tooLong;
+const answersNeighbour = ({ actions }: Flow): boolean => actions.some(({ kind }) => kind === 'answerNeighbour');
 const isForAgent = (actions: readonly Action[]): boolean => actions.some(({ kind }) => kind === 'toAgent');
 const delivered = ({ to, frame }: Born): Injection => ({ sense: 'deliver', number: to, frame });
 

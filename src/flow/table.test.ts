@@ -272,3 +272,17 @@ test('30,000 flows with eight tags each take less than a kilobyte apiece', () =>
   assert.equal(table.size, count);
   assert.ok(perFlow < 1000, `${Math.round(perFlow)} bytes a flow`);
 });
+
+test('flows of a port are shown a few at a time, each in its turn', () => {
+  const table = new FlowTable();
+  for (let n = 1; n <= 6; n++) {
+    table.add(decide(1, n, 32));
+    table.add(decide(2, n, 32));
+  }
+  table.add(decide(1, 7, 32));
+  assert.equal(table.greediest, 1);
+  const seen = [3, 3, 3].flatMap((count) => table.someOf(1, count));
+  assert.equal(new Set(seen).size, 7);
+  assert.ok(seen.every(({ port }) => port === 1));
+  assert.deepEqual(table.someOf(3, 5), []);
+});

@@ -100,6 +100,8 @@ export class FlowTable {
   readonly #actions = new SharedActions();
   readonly #perPort = new Map<number, number>();
   readonly #wanted: FlowMask[] = [];
+  /** The place that `someOf` looked at last. */
+  #hand = -1;
 
   constructor(limits: FlowLimits = FLOW_LIMITS) {
     this.#limits = limits;
@@ -169,6 +171,26 @@ export class FlowTable {
   /** Forgets the flow; what it returns is for the data path. Undefined: it was forgotten before. */
   remove(flow: Flow): FlowName | undefined {
     return this.#drop(flow)[0];
+  }
+
+  /** The port with the most flows; undefined: there is no flow. */
+  get greediest(): number | undefined {
+    let most: number | undefined;
+    for (const port of this.#perPort.keys())
+      if (most === undefined || this.sizeOf(port) > this.sizeOf(most)) most = port;
+    return most;
+  }
+
+  /** Up to `count` flows of a port, at each call others, until each had its turn. */
+  someOf(port: number, count: number): Flow[] {
+    const some: Flow[] = [];
+    const places = this.#flows.length;
+    for (let looked = 0; looked < places && some.length < count; looked++) {
+      this.#hand = this.#hand + 1 < places ? this.#hand + 1 : 0;
+      const flow = this.#flows[this.#hand];
+      if (flow?.port === port) some.push(flow);
+    }
+    return some;
   }
 
   /** In no particular order. Flows may be removed meanwhile. */

@@ -33,7 +33,7 @@ export class TestHost {
   readonly journal: JournalRecord[] = [];
   readonly datapath: FakeDatapath;
   readonly log = memoryLog();
-  readonly flows = new FlowTable();
+  readonly flows: FlowTable;
   readonly parking = new ParkingLot();
   readonly statuses = new StatusBook();
   readonly replica: Replica;
@@ -46,9 +46,10 @@ export class TestHost {
   beforeSimulate: (arrival: Arrival) => void = () => undefined;
   #revision = 1;
 
-  constructor(datapath = new FakeDatapath()) {
+  constructor(datapath = new FakeDatapath(), flows = new FlowTable()) {
     this.datapath = datapath;
-    const { flows, log } = this;
+    this.flows = flows;
+    const { log } = this;
     const now = (): number => this.now;
     this.simulate = (arrival, ...world) => {
       this.simulated.push(arrival);
