@@ -91,7 +91,8 @@ async function runFiles(part: Extract<Part, { files: readonly string[] }>): Prom
     forceExit: true,
   });
   stream.on('test:pass', (data) => {
-    if (data.details.type === 'suite') return;
+    // A suite is told by its tests, unless it is skipped whole.
+    if (data.details.type === 'suite' && data.skip === undefined) return;
     // A file that told of no test is told of itself.
     if (data.file !== undefined && resolve(data.name) === data.file) {
       counts.failed++;
