@@ -222,15 +222,49 @@ test('flows are a table of the busiest', async () => {
   );
 });
 
-test('counters name reasons and ports, then the counts of the agent itself', async () => {
+const noCounters = { drops: [], lost: 0, total: 0, counters: [], agent: {} };
+const drop = (reason: string, words: string, packets: number) => ({ reason, words, packets, bytes: packets * 100 });
+
+test('counters name reasons in words, ports and hosts, then come sums of drops and the counts of the agent', async () => {
   const counters = [
     { kind: 'portRx', id: 1, packets: 9, bytes: 900, portId: idOf(4) },
     { kind: 'drop', id: 6, packets: 3, bytes: 300, name: 'noRoute', portId: idOf(5) },
-    { kind: 'tunnelRx', id: 2, packets: 1, bytes: 60 },
+    { kind: 'drop', id: 6, packets: 2, bytes: 200, name: 'noRoute', at: 'ports that are gone' },
+    { kind: 'tunnelRx', id: 2, packets: 1, bytes: 60, hostId: idOf(2) },
+    { kind: 'tunnelTx', id: 3, packets: 1, bytes: 60 },
   ];
-  const server = cloud().answer(`GET /v1/hosts/${idOf(1)}/counters`, { counters, agent: { flows: 12 } });
+  const report = { ...noCounters, drops: [drop('noRoute', 'no route', 5)], total: 5, counters, agent: { flows: 12 } };
+  const server = cloud().answer(`GET /v1/hosts/${idOf(1)}/counters`, report);
   const { out } = await runAgainst(server, 'host', 'counters', 'h1');
-  assert.match(out, /\nportRx +- +vm1 +9 +900\ndrop +noRoute +vm2 +3 +300\ntunnelRx +2 +- +1 +60\n\nflows +12\n$/);
+  assert.deepEqual(
+    out.split('\n').map((line) => line.replace(/ {2,}/g, ' | ')),
+    [
+      'KIND | WHAT | PORT | PACKETS | BYTES',
+      'portRx | - | vm1 | 9 | 900',
+      'drop | noRoute (no route) | vm2 | 3 | 300',
+      'drop | noRoute (no route) | ports that are gone | 2 | 200',
+      'tunnelRx | h2 | - | 1 | 60',
+      'tunnelTx | 3 | - | 1 | 60',
+      '',
+      'dropped 5 packets: no route (noRoute)',
+      '',
+      'flows | 12',
+      '',
+    ],
+  );
+});
+
+test('when there are more counters than one answer holds that is said, and those of one port can be asked for', async () => {
+  const counters = [{ kind: 'portRx', id: 1, packets: 9, bytes: 900, portId: idOf(4) }];
+  const report = { ...noCounters, lost: 7, total: 900, counters };
+  const server = cloud().answer(`GET /v1/hosts/${idOf(1)}/counters`, report);
+  const { out } = await runAgainst(server, 'host', 'counters', 'h1');
+  assert.match(out, /\nthe largest 1 of 900 counters; --port PORT shows those of one port\n7 packets found no room/);
+  await runAgainst(server, 'host', 'counters', 'h1', '--port', 'vm1');
+  assert.equal(
+    server.calls.find(({ path, query }) => path.endsWith('/counters') && query.portId)?.query.portId,
+    idOf(4),
+  );
 });
 
 const TRACE = {
@@ -274,10 +308,7 @@ test('a trace of words that make no packet says which word', async () => {
 });
 
 test('status is server, hosts, ports by state and drops by reason', async () => {
-  const counters = [
-    { kind: 'drop', id: 6, packets: 3, bytes: 300, name: 'noRoute' },
-    { kind: 'portRx', id: 1, packets: 9, bytes: 900 },
-  ];
+  const drops = [drop('localOnly', 'never forwarded', 1), drop('noRoute', 'no route', 3)];
   const server = cloud()
     .add('port', {
       id: idOf(6),
@@ -288,14 +319,15 @@ test('status is server, hosts, ports by state and drops by reason', async () => 
       status: { state: 'up' },
     })
     .answer('GET /v1/version', { name: 'ayatori', version: '0.1.0', revision: 6 })
-    .answer(`GET /v1/hosts/${idOf(1)}/counters`, { counters, agent: {} })
+    .answer(`GET /v1/hosts/${idOf(1)}/counters`, { ...noCounters, drops, lost: 2 })
     .answer(`GET /v1/hosts/${idOf(2)}/counters`, { code: 'unavailable', message: 'away' }, 503);
   const { code, out } = await runAgainst(server, 'status');
   assert.equal(code, 0);
   assert.match(out, /^ayatori 0\.1\.0 at http:\/\/fake, revision 6\n/);
   assert.match(out, /\nh1 .* yes +5 +60 min\nh2 .* no +- +-\n/);
   assert.match(out, /\n3 ports: 2 unplugged, 1 up\n/);
-  assert.match(out, /\ndropped 3 packets: noRoute\n/);
+  assert.match(out, /\ndropped 3 packets: no route \(noRoute\)\ndropped 1 packet: never forwarded \(localOnly\)\n/);
+  assert.match(out, /\nthe counters are full, so sums are too low: h1\n/);
   assert.match(out, /\nnot asked for drops, since away: h2\n$/);
 });
 

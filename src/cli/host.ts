@@ -1,10 +1,11 @@
 // aya host add|join-token|audit|flows|counters: hosts join, and are asked what is in their kernel.
 
 import type { Command } from 'commander';
-import type { Answered } from '../client/client.ts';
+import type { Answered, CountersReport } from '../client/client.ts';
 import { type CliIo, type Context, contextOf } from './context.ts';
 import { CliError, EXIT, exitCodeOf, sentenceOf } from './exit.ts';
-import { counted, formatAge, formatPairs, formatTable } from './table.ts';
+import { formatDrops } from './status.ts';
+import { counted, formatAge, formatPairs, formatTable, type Row } from './table.ts';
 
 export function addHostVerbs(group: Command, io: CliIo): void {
   group
@@ -43,21 +44,47 @@ export function addHostVerbs(group: Command, io: CliIo): void {
   group
     .command('counters <host>')
     .description('show what a host has counted: ports, rules, drops, what came up to its agent')
-    .addHelpText('after', '\nExample:\n  aya host counters h1')
-    .action(async (name: string, _options: object, command: Command) => counters(contextOf(io, command), name));
+    .option('--port <port>', 'only those of this port')
+    .addHelpText('after', '\nExamples:\n  aya host counters h1\n  aya host counters h1 --port vm1')
+    .action(async (name: string, options: { readonly port?: string }, command: Command) =>
+      counters(contextOf(io, command), name, options.port),
+    );
 }
 
-async function counters(context: Context, name: string): Promise<void> {
-  const report = await context.client.counters(await context.names.idOf(['host'], name));
+async function counters(context: Context, name: string, port: string | undefined): Promise<void> {
+  const { client, names } = context;
+  const hostId = await names.idOf(['host'], name);
+  const report = await client.counters(hostId, port === undefined ? undefined : await names.idOf(['port'], port));
   if (context.json) return context.outJson(report);
   const rows = [];
-  for (const { kind, id, name: reason, portId, packets, bytes } of report.counters) {
-    const port = portId === undefined ? undefined : await context.names.nameOf(['port'], portId);
-    rows.push({ kind, what: reason ?? (portId === undefined ? id : undefined), port, packets, bytes });
-  }
+  for (const counter of report.counters) rows.push(await counterRow(context, report, counter));
   if (rows.length > 0) context.out(formatTable(['kind', 'what', 'port', 'packets', 'bytes'], rows));
+  if (report.total > rows.length) {
+    context.out(`the largest ${rows.length} of ${report.total} counters; --port PORT shows those of one port\n`);
+  }
+  if (port !== undefined) return;
+  const drops = formatDrops(report.drops);
+  if (drops !== '') context.out(`\n${drops}`);
+  if (report.lost > 0) context.out(`${counted(report.lost, 'packet')} found no room among the counters\n`);
   const own = Object.entries(report.agent);
   if (own.length > 0) context.out(`\n${formatPairs(own)}`);
+}
+
+type Counted = CountersReport['counters'][number];
+
+/** Names of ports and hosts instead of numbers where they are known. */
+async function counterRow({ names }: Context, report: CountersReport, counter: Counted): Promise<Row> {
+  const { kind, portId, at, hostId, packets, bytes } = counter;
+  const what = hostId === undefined ? whatOf(counter, report) : await names.nameOf(['host'], hostId);
+  const port = portId === undefined ? at : await names.nameOf(['port'], portId);
+  return { kind, what, port, packets, bytes };
+}
+
+/** A reason with its words, a cause, or the number that only the kernel knows. */
+function whatOf({ kind, id, name }: Counted, { drops }: CountersReport): string | number | undefined {
+  const words = kind === 'drop' ? drops.find(({ reason }) => reason === name)?.words : undefined;
+  if (name !== undefined) return words === undefined ? name : `${name} (${words})`;
+  return kind === 'portRx' || kind === 'portTx' || kind === 'lost' ? undefined : id;
 }
 
 /** The token alone on standard output: a script can take it. What to do with it goes to standard error. */

@@ -35,14 +35,15 @@ async function status(context: Context): Promise<void> {
       port.hostId === undefined ? (port.peerId === undefined ? 'unplugged' : 'peered') : (port.status?.state ?? 'down');
     states.set(state, (states.get(state) ?? 0) + 1);
   }
-  const drops = new Map<string, number>();
+  const drops = new Map<string, Drops>();
   const away: string[] = [];
+  const lossy: string[] = [];
   for (const host of hosts) {
     try {
-      for (const counter of (await client.counters(host.id)).counters) {
-        if (counter.kind !== 'drop') continue;
-        const reason = counter.name ?? `reason ${counter.id}`;
-        drops.set(reason, (drops.get(reason) ?? 0) + counter.packets);
+      const report = await client.counters(host.id);
+      if (report.lost > 0) lossy.push(host.name || host.id);
+      for (const { reason, words, packets } of report.drops) {
+        drops.set(reason, { reason, words, packets: packets + (drops.get(reason)?.packets ?? 0) });
       }
     } catch (error) {
       if (!isAway(error)) throw error;
@@ -54,7 +55,7 @@ async function status(context: Context): Promise<void> {
       version,
       hosts,
       ports: Object.fromEntries(states),
-      drops: Object.fromEntries(drops),
+      drops: Object.fromEntries([...drops].map(([reason, { packets }]) => [reason, packets])),
       away,
     });
   }
@@ -64,9 +65,24 @@ async function status(context: Context): Promise<void> {
   context.out(rows.length === 0 ? 'no hosts\n' : formatTable(columnsOf('host'), rows));
   const list = [...states].map(([state, count]) => `${count} ${state}`).join(', ');
   context.out(`\n${counted(ports.length, 'port')}${list === '' ? '' : `: ${list}`}\n`);
-  const busiest = [...drops].filter(([, packets]) => packets > 0).sort(([, a], [, b]) => b - a);
-  for (const [reason, packets] of busiest) context.out(`dropped ${counted(packets, 'packet')}: ${reason}\n`);
+  context.out(formatDrops([...drops.values()]));
+  if (lossy.length > 0) context.out(`the counters are full, so sums are too low: ${lossy.join(', ')}\n`);
   if (away.length > 0) context.out(`not asked for drops, since away: ${away.join(', ')}\n`);
+}
+
+export interface Drops {
+  readonly reason: string;
+  readonly words: string;
+  readonly packets: number;
+}
+
+/** `dropped 3 packets: no route (noRoute)`, the most frequent first, a line each. */
+export function formatDrops(drops: readonly Drops[]): string {
+  return drops
+    .filter(({ packets }) => packets > 0)
+    .sort((a, b) => b.packets - a.packets)
+    .map(({ reason, words, packets }) => `dropped ${counted(packets, 'packet')}: ${words} (${reason})\n`)
+    .join('');
 }
 
 async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {

@@ -114,6 +114,17 @@ export interface FlowsReport {
 }
 
 export interface CountersReport {
+  /** By reason over all ports, none left out, the most frequent first; what the agent itself dropped is among them. */
+  readonly drops: readonly {
+    readonly reason: string;
+    readonly words: string;
+    readonly packets: number;
+    readonly bytes: number;
+  }[];
+  /** Packets that found no room among the counters of the kernel: the rest is too low by so many. */
+  readonly lost: number;
+  /** How many counters there are, of which `counters` holds the largest. */
+  readonly total: number;
   readonly counters: readonly {
     readonly kind: string;
     readonly id: number;
@@ -122,6 +133,10 @@ export interface CountersReport {
     /** Of a drop reason or cause. */
     readonly name?: string;
     readonly portId?: Id;
+    /** What is there instead of a port that is known. */
+    readonly at?: string;
+    /** At the other end of a tunnel. */
+    readonly hostId?: Id;
   }[];
   /** The agent's own counts. */
   readonly agent: Readonly<Record<string, number>>;
@@ -292,8 +307,9 @@ export class Client {
     return this.#json('GET', `/v1/hosts/${encodeURIComponent(hostId)}/audit`);
   }
 
-  async counters(hostId: Id): Promise<CountersReport> {
-    return this.#json('GET', `/v1/hosts/${encodeURIComponent(hostId)}/counters`);
+  /** Of all ports of the host, or of one. */
+  async counters(hostId: Id, portId?: Id): Promise<CountersReport> {
+    return this.#json('GET', `/v1/hosts/${encodeURIComponent(hostId)}/counters`, { query: { portId } });
   }
 
   async version(): Promise<Version> {

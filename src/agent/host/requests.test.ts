@@ -11,6 +11,7 @@ import { answerRequest } from './requests.ts';
 
 interface Report {
   readonly drops: readonly { readonly reason: string; readonly words: string; readonly packets: number }[];
+  readonly lost: number;
   readonly total: number;
   readonly counters: readonly Record<string, unknown>[];
 }
@@ -51,9 +52,11 @@ test('a rare drop is told however many counters there are', () => {
   const many = Array.from({ length: 5000 }, (_, n) =>
     counter('up', n % 2 === 0 ? UP.tooLong : UP.memberMiss, 4_000_000 + n, Number.MAX_SAFE_INTEGER - n),
   );
-  const { drops, total, counters } = ask([...many, counter('drop', DROP.localOnly, PORT.number, 1)]);
+  const rare = [counter('drop', DROP.localOnly, PORT.number, 1), counter('lost', 0, 0, 2)];
+  const { drops, lost, total, counters } = ask([...many, ...rare]);
   assert.deepEqual(drops, [{ reason: 'localOnly', words: 'never forwarded', packets: 1, bytes: 100 }]);
-  assert.equal(total, 5001);
+  assert.equal(lost, 2);
+  assert.equal(total, 5002);
   assert.ok(counters.length < total);
 });
 

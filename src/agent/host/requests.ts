@@ -76,6 +76,7 @@ function countersOf(parts: RequestParts, wantedPort: Id | undefined) {
   const counters = wantedPort === undefined ? named : named.filter(({ portId }) => portId === wantedPort);
   return {
     drops: dropSums(all),
+    lost: all.find(({ kind }) => kind === 'lost')?.packets ?? 0,
     total: counters.length,
     counters: counters.slice(0, COUNTERS_MAX),
     agent: { flows: flows.size, masks: flows.masks.live.length, masksMerged: flows.masks.merged, ...counts() },

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import type { PortStatus, Status } from '../../topology/status.ts';
+import type { ServerFrame } from '../../topology/wire.ts';
 import { TestAgent } from '../testing/agent.ts';
 import { openSite, type Site } from '../testing/site.ts';
 
@@ -342,8 +343,11 @@ test('agents are asked and answer; without an agent the answer is 503', LIMIT, a
   assert.equal(refused.status, 503);
   assert.match(((await refused.json()) as { message: string }).message, /no data path/);
 
-  const lost = site.call('GET', `${path}/counters`);
-  await agent.until(() => agent.frames.some((frame) => frame.kind === 'request' && frame.method === 'counters'));
+  assert.equal((await site.call('GET', `${path}/flows?portId=${host.id}`)).status, 400);
+  const lost = site.call('GET', `${path}/counters?portId=${host.id}`);
+  const ofPort = (frame: ServerFrame) => frame.kind === 'request' && frame.method === 'counters' && frame.parameters;
+  await agent.until(() => agent.frames.some(ofPort));
+  assert.deepEqual(agent.frames.map(ofPort).find(Boolean), { portId: host.id });
   await agent.close();
   assert.equal((await lost).status, 503);
   await site.close();

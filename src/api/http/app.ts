@@ -60,9 +60,10 @@ export function buildApp(parts: Parts): Hono {
     return context.json({ items });
   });
   for (const method of ASKED) {
-    app.get(`/v1/hosts/:id/${method}`, async (context) =>
-      context.json((await parts.agents.ask(context.req.param('id'), method)) as object),
-    );
+    app.get(`/v1/hosts/:id/${method}`, async (context) => {
+      const parameters = readQuery(context, (name) => method === 'counters' && name === 'portId');
+      return context.json((await parts.agents.ask(context.req.param('id'), method, parameters)) as object);
+    });
   }
   app.get('/metrics', async (context) =>
     context.body(await parts.metrics.text(), 200, { 'Content-Type': parts.metrics.contentType }),
