@@ -2,11 +2,14 @@
 // every kernel is what a fresh agent would compute; and at the end: no log holds an unexpected warning or error.
 
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, afterEach, before, describe } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { bridgePlan, type CloudPlan, tenantPlan } from '../../src/demo/cloud.ts';
 import { Deployment } from '../../src/demo/deployment.ts';
 import { type Guest, World } from '../../src/demo/world.ts';
 import { Capture } from '../../src/lab/capture.ts';
+import { attempt, type Output } from '../../src/lab/command.ts';
 import { GUEST_INTERFACE, Lab } from '../../src/lab/lab.ts';
 import { cleanupStale } from '../../src/lab/ledger.ts';
 import { type PingOptions, type PingResult, ping } from '../../src/lab/ping.ts';
@@ -70,6 +73,15 @@ export const pingGuest = (from: Guest, to: Guest, options?: PingOptions): Promis
 
 export const captureAt = (guest: Guest, filter?: string): Promise<Capture> =>
   Capture.start(guest.namespace, GUEST_INTERFACE, filter);
+
+const PROGRAM = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
+/** The command line, as an operator of this deployment has it. */
+export function aya({ deployment }: World, ...words: string[]): Promise<Output> {
+  const { access, server } = deployment;
+  const flags = ['--server', access.url, '--state-dir', join(server.directory, 'state')];
+  return attempt([process.execPath, PROGRAM, ...words, ...flags], { deadlineMs: 60_000 });
+}
 
 export interface DropCount {
   readonly kind: string;

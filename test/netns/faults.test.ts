@@ -1,17 +1,13 @@
 // Agents and servers that stop, die and return, with traffic under way.
 
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { run } from '../../src/lab/command.ts';
 import { pauseMs, waitFor } from '../../src/lab/wait.ts';
-import { assertWhole, captureAt, describeCloud, pingGuest } from './cloud.ts';
+import { assertWhole, aya, captureAt, describeCloud, pingGuest } from './cloud.ts';
 
 /** Said by agents whose server was killed; all else is unexpected. */
 const LOST = [/"why":"no server; trying again"/];
 
-const PROGRAM = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 /** Of a host at its server (docs/api). */
 const LEASE_MS = 10_000;
 
@@ -73,18 +69,15 @@ describeCloud(
     });
 
     test('a host whose agent was killed is told as not alive when its lease has ended, and as alive again afterwards', async () => {
-      const { access, server, hypervisors, client } = world().deployment;
-      const aya = async (...words: string[]) => {
-        const flags = ['--json', '--server', access.url, '--state-dir', join(server.directory, 'state')];
-        return JSON.parse((await run([process.execPath, PROGRAM, ...words, ...flags])).stdout);
-      };
+      const { hypervisors, client } = world().deployment;
+      const asked = async (...words: string[]) => JSON.parse((await aya(world(), ...words, '--json')).stdout);
       /** Name -> alive. */
       const told = (hosts: readonly HostAnswer[]) => Object.fromEntries(hosts.map((h) => [h.name, h.status.alive]));
       const [all, lost] = [
         { host1: true, host2: true },
         { host1: false, host2: true },
       ];
-      assert.deepEqual(told(await aya('host', 'list')), all);
+      assert.deepEqual(told(await asked('host', 'list')), all);
       await hypervisors.get('host1')!.agent.kill();
       const killedMs = performance.now();
       await waitFor(async () => !(await client.get('host', hypervisors.get('host1')!.id)).status?.alive, {
@@ -93,13 +86,13 @@ describeCloud(
       });
       const seconds = (performance.now() - killedMs) / 1000;
       assert.ok(seconds > 1, `a lease outlives a short absence; this one ended after ${seconds} s`);
-      assert.deepEqual(told(await aya('host', 'list')), lost);
-      const status = await aya('status');
+      assert.deepEqual(told(await asked('host', 'list')), lost);
+      const status = await asked('status');
       assert.deepEqual(told(status.hosts), lost);
       assert.deepEqual(status.away, ['host1'], 'the host that could not be asked');
       await world().deployment.restartAgents(['host1']);
-      assert.deepEqual(told(await aya('host', 'list')), all);
-      const after = await aya('status');
+      assert.deepEqual(told(await asked('host', 'list')), all);
+      const after = await asked('status');
       assert.deepEqual([told(after.hosts), after.away], [all, []]);
     });
 

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { GUEST_INTERFACE } from '../../src/lab/lab.ts';
 import { ping } from '../../src/lab/ping.ts';
 import { waitFor } from '../../src/lab/wait.ts';
-import { assertWhole, describeCloud, pingGuest } from './cloud.ts';
+import { assertWhole, aya, describeCloud, pingGuest } from './cloud.ts';
 
 describeCloud('interfaces', (world) => {
   const stateOf = async (name: string) =>
@@ -76,6 +76,29 @@ describeCloud('interfaces', (world) => {
       }
     });
   }
+
+  test('bind --wait says why a port is not up, and comes back when it is; the interface is shown with its port', async () => {
+    const { hypervisors } = world().deployment;
+    const lost = await aya(world(), 'port', 'bind', 'web-1', 'host1:nothing', '--wait=3');
+    assert.equal(lost.code, 10, lost.stderr);
+    assert.match(lost.stderr, /port web-1 is not up on host1 after 3 s, but down: no interface nothing on the host/);
+    const found = await aya(world(), 'port', 'bind', 'web-1', 'host1:web-1', '--wait');
+    assert.equal(found.code, 0, found.stderr);
+    assert.match(found.stdout, /port web-1 is up on host1\n$/);
+    assert.equal(await stateOf('web-1'), 'up');
+    assertWhole(await pingGuest(world().guest('web-2'), world().guest('web-1')));
+    const shown = await waitFor(
+      async () => {
+        const answer = JSON.parse((await aya(world(), 'interface', 'show', 'host1:web-1', '--json')).stdout);
+        return answer.portId !== undefined && answer;
+      },
+      { what: 'the interface to be told with its port' },
+    );
+    assert.deepEqual(
+      [shown.hostId, shown.name, shown.up, shown.portId],
+      [hypervisors.get('host1')!.id, 'web-1', true, world().ids.of('web-1')],
+    );
+  });
 
   test('a port that moves to another host is delivered there', async () => {
     const { client } = world().deployment;
