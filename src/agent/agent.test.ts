@@ -66,6 +66,7 @@ class FakeMachine implements Machine {
   interfaces = async () => new Map(this.#found);
   routes: Machine['routes'] = async (ends) =>
     new Map(ends.map((end) => [end.hostId, { ...end, interfaceName: 'underlay' }]));
+  interfacesTo = async () => new Set(['management']);
   raise = async () => undefined;
   watch = (onChange: () => void) => {
     this.#onChange = onChange;
@@ -234,6 +235,34 @@ test('an interface that appears is plugged and reported, and one that goes is re
       .some(({ port }) => port === 7),
     false,
   );
+});
+
+test('a port is not put where the host would be cut off, and own devices are not shown', LIMIT, async (t) => {
+  const lifelines = ['underlay', 'management', 'aya-vx'];
+  const ports = lifelines.map((interfaceName, at) => guest(11 + at, 2, { interfaceName }));
+  const server = await FakeServer.start(...NETWORK, ...ports);
+  t.after(() => server.close());
+  const hosts = new Site(t, [new FakeMachine('tap5'), new FakeMachine('tap6', 'management', 'aya-vx', 'aya-inj0')]);
+  for (const host of [1, 2]) await hosts.startAgent(host, server.url);
+  await until(() => isUp(server, 1, 5) && isUp(server, 2, 6));
+  for (const [at, name] of lifelines.entries()) {
+    const status = server.status(sampleId('host', 2), 'port', sampleId('port', 11 + at));
+    assert.equal(status?.kind === 'port' ? status.state : undefined, 'refused');
+    assert.match(
+      status?.kind === 'port' ? status.why! : '',
+      new RegExp(`interface ${name} .*: bind the port to another`),
+    );
+  }
+  assert.deepEqual(
+    hosts
+      .datapath(2)
+      .plugged()
+      .map(({ interfaceName }) => interfaceName),
+    ['tap6'],
+  );
+  const shown = (name: string) => server.status(sampleId('host', 2), 'interface', name) !== undefined;
+  assert.deepEqual(['tap6', 'underlay', 'aya-vx', 'aya-inj0'].map(shown), [true, true, false, false]);
+  await reaches(hosts, 1, 'tap5', packet(5, 6), '2/tap6');
 });
 
 test('an address that one host learned is known to the other, and followed when it moves there', LIMIT, async (t) => {

@@ -149,6 +149,7 @@ class RunningAgent implements Agent {
       statuses: this.#statuses,
       journal: this.#journal,
       machine: options.machine ?? thisMachine(log),
+      servers: identity.servers,
       now,
       log,
       onChange: () => this.#wake(),

@@ -41,11 +41,13 @@ interface Around {
   up?: [string, number][];
   hosts?: number[];
   refused?: string;
+  /** Of what the host itself needs. */
+  reserved?: string;
 }
 
 function surroundings(
   topology: Topology,
-  { interfaces = [], up = [], hosts = [2, 3], refused }: Around = {},
+  { interfaces = [], up = [], hosts = [2, 3], refused, reserved }: Around = {},
 ): Surroundings {
   return {
     hostId: ME,
@@ -54,6 +56,7 @@ function surroundings(
     underlay: new Map(hosts.map((n) => [sampleId('host', n), underlayTo(n)])),
     indexOf: (hostId) => [ME, PEER, THIRD].indexOf(hostId),
     isUp: (hostId, portId) => up.some(([host, n]) => host === hostId && sampleId('port', n) === portId),
+    reserved: ({ name }) => (name === reserved ? 'the host needs it' : undefined),
     refused: () => refused,
   };
 }
@@ -216,4 +219,17 @@ test('what a predecessor plugged stays plugged where it is wanted and is unplugg
     datapath.log.filter((line) => line.includes('plug')),
     ['unplug 9'],
   );
+});
+
+test('an interface that the host needs for itself is not plugged, and unplugged when it turns out to be one', () => {
+  const topology = network(bound(5, ME, 'tap0'));
+  const before = surroundings(topology, { interfaces: [TAP0] });
+  const after = surroundings(topology, { interfaces: [TAP0], reserved: 'tap0' });
+  assert.deepEqual(way(after, before), ['unplug 5', 'port 5 nowhere', 'flood 100001 ports [] hosts []']);
+  assert.deepEqual(desiredWiring(after).statuses[0], {
+    kind: 'port',
+    id: sampleId('port', 5),
+    state: 'refused',
+    why: 'the host needs it',
+  });
 });

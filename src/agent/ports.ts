@@ -45,6 +45,8 @@ export interface Surroundings {
   readonly indexOf: (hostId: Id) => number;
   /** Whether that host says that the port is up there. */
   readonly isUp: (hostId: Id, portId: Id) => boolean;
+  /** Why the interface cannot carry a port; undefined: it can. */
+  readonly reserved: (found: InterfaceInfo) => string | undefined;
   /** Why the server refused this host the port; undefined: it did not. */
   readonly refused: (portId: Id) => string | undefined;
 }
@@ -249,6 +251,8 @@ function localStatus(port: PortNode, around: Surroundings, taken: ReadonlyMap<st
   const { interfaceName } = port.binding!;
   const found = around.interfaces.get(interfaceName);
   if (found === undefined) return { kind: 'port', id, state: 'down', why: `no interface ${interfaceName} on the host` };
+  const reserved = around.reserved(found);
+  if (reserved !== undefined) return { kind: 'port', id, state: 'refused', why: reserved };
   const first = taken.get(interfaceName);
   if (first !== undefined) {
     return { kind: 'port', id, state: 'refused', why: `interface ${interfaceName} carries port ${first.id} already` };

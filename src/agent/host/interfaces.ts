@@ -2,6 +2,7 @@
 // through `ip monitor`: any line of it means "look again".
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { lookup } from 'node:dns/promises';
 import { promisify } from 'node:util';
 import type { Log } from '../../lib/log.ts';
 import { formatIp, type Ip, parseIp } from '../../packet/address.ts';
@@ -35,6 +36,8 @@ export interface Machine {
   interfaces(): Promise<ReadonlyMap<string, InterfaceInfo>>;
   /** How packets to the other ends leave; those without a route now are left out. */
   routes(ends: readonly TunnelEnds[]): Promise<ReadonlyMap<Id, Route>>;
+  /** The interfaces by which packets to these servers (URLs) leave; those without an address or a route are left out. */
+  interfacesTo(servers: readonly string[]): Promise<ReadonlySet<string>>;
   raise(interfaceName: string): Promise<void>;
   /** Calls back, at once and not too often, when interfaces, addresses or routes may have changed. Returns its undo. */
   watch(onChange: () => void): () => void;
@@ -60,6 +63,29 @@ export function tunnelEnds(hostId: Id, topology: Topology): TunnelEnds[] {
   return [...ends.values()];
 }
 
+/** Devices that data paths of this program make for themselves; no business of ports, nor of people. */
+const OWN_DEVICE = /^aya-(vx|inj[01])$/;
+export const isOwnDevice = (name: string): boolean => OWN_DEVICE.test(name);
+
+/** What the host needs to be a host; with a port on it the host would be cut off, and could not be told to undo it. */
+export interface Lifelines {
+  /** Interfaces by which packets to servers and to other hosts leave. */
+  readonly used: ReadonlySet<string>;
+  /** Addresses of this host that tunnels start from. */
+  readonly local: ReadonlySet<Ip>;
+}
+
+/** Why the interface cannot carry a port; undefined: it can. */
+export function whyReserved({ name, addresses }: InterfaceInfo, { used, local }: Lifelines): string | undefined {
+  if (isOwnDevice(name)) return `interface ${name} is the data path's own device: bind the port to another one`;
+  const own = addresses.some((address) => {
+    const ip = parseIp(address.slice(0, address.indexOf('/')));
+    return ip !== undefined && local.has(ip);
+  });
+  if (!own && !used.has(name)) return undefined;
+  return `interface ${name} carries the tunnels of the host or its connection to a server: bind the port to another one`;
+}
+
 export function interfaceStatus(found: InterfaceInfo, portId: Id | undefined): InterfaceStatus {
   const { name, mac, mtuBytes, up, addresses } = found;
   return { kind: 'interface', id: name, mac, mtuBytes, up, addresses, ...(portId === undefined ? {} : { portId }) };
@@ -74,12 +100,15 @@ const MONITOR_RESTART_MS = 1000;
 const MONITOR = ['--pdeathsig', 'KILL', 'ip', '-o', 'monitor', 'link', 'address', 'route'];
 /** Lines of one change come together. */
 const SETTLE_MS = 20;
+/** A name server may be silent, the more so when the network is being changed. */
+const LOOKUP_MS = 2000;
 
 /** The machine, or rather the network namespace, that this process runs in. */
 export function thisMachine(log: Log): Machine {
   return {
     interfaces: async () => parseInterfaces((await run('ip', ['-d', '-j', 'address', 'show'], LARGE)).stdout),
     routes: async (ends) => parseRoutes(await routeOutput(ends), ends),
+    interfacesTo,
     raise: async (name) => void (await run('ip', ['link', 'set', 'dev', name, 'up'])),
     watch: (onChange) => watchInterfaces(onChange, log),
   };
@@ -88,14 +117,45 @@ export function thisMachine(log: Log): Machine {
 const LARGE = { maxBuffer: OUTPUT_BYTES_MAX };
 
 /** One process for all; an address without a route makes it complain and go on. */
-function routeOutput(ends: readonly TunnelEnds[]): Promise<string> {
+const routeOutput = (ends: readonly TunnelEnds[]): Promise<string> =>
+  askRoutes(ends.map((end) => `${formatIp(end.remote)} from ${formatIp(end.local)}`));
+
+async function interfacesTo(servers: readonly string[]): Promise<ReadonlySet<string>> {
+  const hosts = servers.map((server) => new URL(server).hostname.replace(/^\[|\]$/g, ''));
+  const found = await Promise.all(hosts.map((host) => within(LOOKUP_MS, lookup(host, { all: true }), [])));
+  const addresses = found.flat().map(({ address }) => address);
+  const names = new Set<string>();
+  if (addresses.length === 0) return names;
+  for (const line of (await askRoutes(addresses)).split('\n')) {
+    if (line === '') continue;
+    const [route] = JSON.parse(line) as { readonly dev?: string }[];
+    if (route?.dev !== undefined) names.add(route.dev);
+  }
+  return names;
+}
+
+/** The value, or the other one when it is late or fails. */
+async function within<T>(limitMs: number, value: Promise<T>, otherwise: T): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<T>((resolve) => {
+    timer = setTimeout(() => resolve(otherwise), limitMs);
+  });
+  try {
+    return await Promise.race([value.catch(() => otherwise), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** `ip route get` of each; a line of output for each that has a route. */
+function askRoutes(questions: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = execFile('ip', ['-force', '-j', '-batch', '-'], LARGE, (error, stdout) => {
       if (error !== null && typeof error.code !== 'number') reject(error);
       else resolve(stdout);
     });
     child.stdin?.on('error', reject);
-    child.stdin?.end(ends.map((end) => `route get ${formatIp(end.remote)} from ${formatIp(end.local)}\n`).join(''));
+    child.stdin?.end(questions.map((question) => `route get ${question}\n`).join(''));
   });
 }
 

@@ -8,7 +8,16 @@ import type { PortStatus } from '../../topology/status.ts';
 import { UNDERLAY_REFRESH_MS, WIRING_RETRY_MAX_MS } from '../limits.ts';
 import { Ports } from '../ports.ts';
 import type { Replica } from '../replica.ts';
-import { type InterfaceInfo, interfaceStatus, type Machine, type Route, tunnelEnds } from './interfaces.ts';
+import {
+  type InterfaceInfo,
+  interfaceStatus,
+  isOwnDevice,
+  type Lifelines,
+  type Machine,
+  type Route,
+  tunnelEnds,
+  whyReserved,
+} from './interfaces.ts';
 import type { Journal, JournalRecord } from './journal.ts';
 import type { StatusBook } from './status.ts';
 
@@ -19,6 +28,8 @@ export interface WiringParts {
   readonly statuses: StatusBook;
   readonly journal: Pick<Journal, 'append'>;
   readonly machine: Machine;
+  /** URLs; the interfaces that lead there carry no ports. */
+  readonly servers: readonly string[];
   readonly now: () => number;
   readonly log: Log;
   /** `turn` has something to do. */
@@ -33,6 +44,8 @@ export class HostWiring {
   readonly #indices = new Map<Id, number>();
   #interfaces: ReadonlyMap<string, InterfaceInfo> = new Map();
   #routes: ReadonlyMap<Id, Route> = new Map();
+  /** Those that lead to servers now, or did: what is being changed there must not cut the host off either. */
+  readonly #toServers = new Set<string>();
   /** Which ends the routes were asked for. */
   #ends = '';
   #dirty = true;
@@ -55,7 +68,7 @@ export class HostWiring {
 
   /** Looks at the machine and takes over what is plugged. */
   async start(): Promise<void> {
-    await this.#look();
+    await Promise.all([this.#look(), this.#findServers()]);
     this.#ports.adopt(this.#interfaces);
     this.#stopWatching = this.#parts.machine.watch(() => this.#lookSoon());
   }
@@ -78,6 +91,7 @@ export class HostWiring {
     if (!this.#dirty && now < this.#ports.retryAt) return;
     this.#dirty = false;
     const { hostId, replica } = this.#parts;
+    const lifelines = this.#lifelines();
     this.#ports.wire({
       hostId,
       topology: replica.topology,
@@ -85,6 +99,7 @@ export class HostWiring {
       underlay: this.#underlay(),
       indexOf: (id) => this.#indexOf(id),
       isUp: (id, portId) => replica.isUp(id, portId),
+      reserved: (found) => whyReserved(found, lifelines),
       refused: (portId) => replica.refused(portId),
     });
   }
@@ -116,6 +131,8 @@ export class HostWiring {
       })
       .finally(() => {
         this.#looking = undefined;
+        // A name server that is silent must not keep ports from being wired.
+        void this.#findServers();
         const again = this.#lookAgain && !this.#closed;
         this.#lookAgain = false;
         if (again) this.#lookSoon();
@@ -131,6 +148,25 @@ export class HostWiring {
     this.#interfaces = await machine.interfaces();
     this.#routes = ends.length === 0 ? new Map() : await machine.routes(ends);
     this.#dirty = true;
+  }
+
+  async #findServers(): Promise<void> {
+    const { machine, servers, log } = this.#parts;
+    try {
+      for (const name of await machine.interfacesTo(servers)) {
+        if (!this.#toServers.has(name)) this.#dirty = true;
+        this.#toServers.add(name);
+      }
+    } catch (error) {
+      log.warn('the interfaces that lead to servers cannot be told', { error });
+    }
+  }
+
+  #lifelines(): Lifelines {
+    const { hostId, replica } = this.#parts;
+    const tunnels = [...this.#routes.values()].map(({ interfaceName }) => interfaceName);
+    const local = tunnelEnds(hostId, replica.topology).map((end) => end.local);
+    return { used: new Set([...this.#toServers, ...tunnels]), local: new Set(local) };
   }
 
   #endsText(): string {
@@ -177,7 +213,9 @@ export class HostWiring {
       const name = replica.topology.port(id)?.binding?.interfaceName;
       if (name !== undefined && state !== 'refused') portOf.set(name, id);
     }
-    const found = [...this.#interfaces.values()].map((info) => interfaceStatus(info, portOf.get(info.name)));
+    const found = [...this.#interfaces.values()]
+      .filter(({ name }) => !isOwnDevice(name))
+      .map((info) => interfaceStatus(info, portOf.get(info.name)));
     statuses.replaceKind('interface', found);
   }
 }
