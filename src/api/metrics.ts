@@ -3,6 +3,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { KIND_NAMES } from '../topology/kinds.ts';
 import type { Agents } from './agents/agents.ts';
+import { HostMetrics } from './agents/host-metrics.ts';
 import type { Config } from './state/config.ts';
 import type { Transactor } from './write/transact.ts';
 
@@ -10,6 +11,7 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #requests: Histogram<'method' | 'route' | 'status'>;
   readonly #agentsCut: Counter<'why'>;
+  #hosts: HostMetrics | undefined;
 
   constructor() {
     const registers = [this.#registry];
@@ -29,8 +31,9 @@ export class Metrics {
     });
   }
 
-  /** Gauges of what the server holds. */
+  /** Gauges of what the server holds, and what the hosts of its agents have counted. */
   observe(parts: { readonly config: Config; readonly agents: Agents; readonly transactor: Transactor }): void {
+    this.#hosts = new HostMetrics(this.#registry, parts.agents, parts.config);
     const registers = [this.#registry];
     const gauge = (name: string, help: string, read: () => number): void => {
       new Gauge({
@@ -73,7 +76,8 @@ export class Metrics {
     return this.#registry.contentType;
   }
 
-  text(): Promise<string> {
+  async text(): Promise<string> {
+    await this.#hosts?.refresh();
     return this.#registry.metrics();
   }
 }

@@ -222,7 +222,7 @@ test('flows are a table of the busiest', async () => {
   );
 });
 
-const noCounters = { drops: [], lost: 0, total: 0, counters: [], agent: {} };
+const noCounters = { drops: [], misses: 0, lost: 0, total: 0, counters: [], agent: {} };
 const drop = (reason: string, words: string, packets: number) => ({ reason, words, packets, bytes: packets * 100 });
 
 test('counters name reasons in words, ports and hosts, then come sums of drops and the counts of the agent', async () => {

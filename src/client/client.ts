@@ -121,6 +121,8 @@ export interface CountersReport {
     readonly packets: number;
     readonly bytes: number;
   }[];
+  /** Packets that came up to the agent since there was no flow for them. */
+  readonly misses: number;
   /** Packets that found no room among the counters of the kernel: the rest is too low by so many. */
   readonly lost: number;
   /** How many counters there are, of which `counters` holds the largest. */

@@ -12,6 +12,7 @@ import { answerRequest } from './requests.ts';
 interface Report {
   readonly drops: readonly { readonly reason: string; readonly words: string; readonly packets: number }[];
   readonly lost: number;
+  readonly misses: number;
   readonly total: number;
   readonly counters: readonly Record<string, unknown>[];
 }
@@ -77,6 +78,15 @@ test('drops are summed over ports, those of the agent among them', () => {
       ['noPeer', 3],
     ],
   );
+});
+
+test('what came up since no flow was there is one sum, floods included', () => {
+  const { misses } = ask([
+    counter('up', UP.miss, PORT.number, 3),
+    counter('up', UP.memberMiss, 77, 4),
+    counter('up', UP.service, PORT.number, 50),
+  ]);
+  assert.equal(misses, 7);
 });
 
 test('ports, hosts and reasons have names where they are known', () => {

@@ -3,7 +3,7 @@
 import { NUMBERS } from '../../datapath/contract.ts';
 import type { Counter, Datapath } from '../../datapath/datapath.ts';
 import { formatActions, formatCause, formatMatch } from '../../flow/format.ts';
-import { DROP_NAMES, dropWords, type UpCause } from '../../flow/reasons.ts';
+import { DROP_NAMES, dropWords, UP, type UpCause } from '../../flow/reasons.ts';
 import type { FlowTable } from '../../flow/table.ts';
 import type { Topology } from '../../topology/nodes.ts';
 import type { Id } from '../../topology/resource.ts';
@@ -76,6 +76,7 @@ function countersOf(parts: RequestParts, wantedPort: Id | undefined) {
   const counters = wantedPort === undefined ? named : named.filter(({ portId }) => portId === wantedPort);
   return {
     drops: dropSums(all),
+    misses: all.filter(isMiss).reduce((sum, { packets }) => sum + packets, 0),
     lost: all.find(({ kind }) => kind === 'lost')?.packets ?? 0,
     total: counters.length,
     counters: counters.slice(0, COUNTERS_MAX),
@@ -96,6 +97,7 @@ function dropSums(counters: readonly Counter[]) {
     .sort((a, b) => b.packets - a.packets);
 }
 
+const isMiss = ({ kind, id }: Counter): boolean => kind === 'up' && (id === UP.miss || id === UP.memberMiss);
 const reasonName = (id: number): string => DROP_NAMES[id] ?? `reason ${id}`;
 
 interface Named extends Omit<Counter, 'port'> {

@@ -353,6 +353,32 @@ test('agents are asked and answer; without an agent the answer is 503', LIMIT, a
   await site.close();
 });
 
+test('metrics hold what hosts count, and do not wait for one that is silent', LIMIT, async () => {
+  const site = await openSite();
+  const [one, two] = [await site.host('one'), await site.host('two')];
+  const [talks] = [await site.agent(one), await site.agent(two)];
+  const asking = (frame: ServerFrame) => frame.kind === 'request' && frame.method === 'counters';
+  const scrape = async (): Promise<string> => (await site.call('GET', '/metrics')).text();
+  const metrics = scrape();
+  await talks.until(() => talks.frames.some(asking));
+  const { id } = talks.frames.find(asking) as Extract<ServerFrame, { kind: 'request' }>;
+  const drops = [{ reason: 'noRoute', words: 'no route', packets: 3, bytes: 300 }];
+  talks.send({
+    kind: 'answer',
+    id,
+    result: { drops, misses: 7, lost: 0, total: 0, counters: [], agent: { flows: 5 } },
+  });
+  const text = await metrics;
+  assert.match(text, /\nayatori_drops_total\{host="one",reason="noRoute"\} 3\n/);
+  assert.match(text, /\nayatori_misses_total\{host="one"\} 7\n/);
+  assert.match(text, /\nayatori_flows\{host="one"\} 5\n/);
+  assert.doesNotMatch(text, /host="two"/);
+  // What a host no longer tells is not told for it.
+  await talks.close();
+  assert.doesNotMatch(await scrape(), /host="one"/);
+  await site.close();
+});
+
 test('applied waits until every host that a change concerns forwards by it', LIMIT, async () => {
   const site = await openSite();
   const [one, two] = [await site.host('one'), await site.host('two')];

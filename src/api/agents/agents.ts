@@ -78,6 +78,11 @@ export class Agents {
     return this.#connected.size;
   }
 
+  /** Hosts whose agents are connected to this server. */
+  get connectedHosts(): Id[] {
+    return [...this.#connected.keys()];
+  }
+
   /** Told, coalesced, when a host came, went or got further. Returns its undo. */
   onProgress(listener: () => void): () => void {
     this.#listeners.add(listener);
@@ -113,13 +118,13 @@ export class Agents {
   }
 
   /** Throws ApiError: notFound when there is no such host, unavailable when its agent is not there. */
-  async ask(hostId: Id, method: AgentMethod, parameters: unknown = {}): Promise<unknown> {
+  async ask(hostId: Id, method: AgentMethod, parameters: unknown = {}, timeoutMs = ASK_MS): Promise<unknown> {
     if (this.#parts.config.topology.object('host', hostId) === undefined) {
       throw new ApiError('notFound', `there is no host ${hostId}`);
     }
     const session = this.#connected.get(hostId)?.session;
     if (session === undefined) throw new ApiError('unavailable', `the agent of host ${hostId} is not connected`);
-    return session.ask(method, parameters, ASK_MS);
+    return session.ask(method, parameters, timeoutMs);
   }
 
   /** An HTTP upgrade to /v1/agent. Throws ApiError before anything is answered. */
