@@ -29,6 +29,8 @@ export const SMALL_CLOUD: CloudPlan = {
 export interface CloudOptions {
   /** Log lines that the tests of this file provoke. */
   readonly expectedTroubles?: readonly RegExp[];
+  /** Default: `SMALL_CLOUD`. */
+  readonly plan?: CloudPlan;
 }
 
 /** `world` is there when the tests run. Addresses of guests are not asked for. */
@@ -36,6 +38,7 @@ export function describeCloud(name: string, body: (world: () => World) => void, 
   describe(name, { skip: needsRoot() }, () => {
     let lab: Lab | undefined;
     let world: World | undefined;
+    const plan = options.plan ?? SMALL_CLOUD;
     const there = () => {
       if (!world) throw new Error('the cloud did not come up');
       return world;
@@ -43,8 +46,8 @@ export function describeCloud(name: string, body: (world: () => World) => void, 
     before(async () => {
       await cleanupStale();
       lab = await Lab.create(labName());
-      const deployment = await Deployment.start(lab, SMALL_CLOUD.hosts);
-      world = await World.weave(lab, SMALL_CLOUD, deployment);
+      const deployment = await Deployment.start(lab, plan.hosts);
+      world = await World.weave(lab, plan, deployment);
     });
     afterEach(async () => {
       if (!world) return;
