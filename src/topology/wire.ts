@@ -41,6 +41,7 @@ export type ServerFrame =
       readonly del: readonly ResourceRef[];
       readonly more: boolean;
     }
+  /** Comes before the objects that it is about, and ends with them: their `del` ends all status about them. */
   | { readonly kind: 'status'; readonly put: readonly HostedStatus[]; readonly del: readonly HostedStatusRef[] }
   /** Everything about these devices that exists has been sent: what is still unknown of them does not exist. */
   | { readonly kind: 'subscribed'; readonly deviceIds: readonly Id[] }
