@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sendFrames } from '../../src/lab/frames.ts';
 import { GUEST_INTERFACE, UNDERLAY_INTERFACE } from '../../src/lab/lab.ts';
+import { ping } from '../../src/lab/ping.ts';
 import { waitFor } from '../../src/lab/wait.ts';
 import { assertWhole, captureAt, describeCloud, drops, pingGuest } from './cloud.ts';
 
@@ -90,6 +91,64 @@ describeCloud('hostile packets', (world) => {
     await waitFor(async () => (await drops(world(), 'host2', 'noPeer')) >= before + 5, { what: 'five counted drops' });
     assertWhole(await pingGuest(world().guest('web-1'), to), 'the tunnel of a member');
     assert.deepEqual(await capture.stop(), []);
+  });
+
+  test('a tunnel packet of a member for a number that is not here, or with reserved bits, is dropped and counted', async () => {
+    const { client } = world().deployment;
+    const { host: member } = world().deployment.hypervisor('host1');
+    const { host: target } = world().deployment.hypervisor('host2');
+    const { tunnelKey } = await client.get('port', world().ids.of('web-3'));
+    const elsewhere = await client.get('port', world().ids.of('web-1'));
+    const [STATE_FRAME, FORWARDED] = [0x400000, 0x800000];
+    const stateKeys = [STATE_FRAME, STATE_FRAME | tunnelKey, STATE_FRAME | FORWARDED | tunnelKey];
+    const strangeKeys = [0, 0x3fffff, FORWARDED, FORWARDED | 0x3fffff, FORWARDED | elsewhere.tunnelKey];
+    const to = world().guest('web-3');
+    const inner = `${macHex(to.plan.mac)}0200000066660800${ip4('10.1.1.99', to.plan.address, 1, ECHO_REQUEST)}`;
+    const payloads = [...stateKeys, ...strangeKeys].map(
+      (key) => `08000000${key.toString(16).padStart(6, '0')}00${inner}`,
+    );
+    const program = `
+      const socket = require('node:dgram').createSocket('udp4');
+      const payloads = ${JSON.stringify(payloads)};
+      const send = () => payloads.length === 0 ? socket.close() : socket.send(Buffer.from(payloads.pop(), 'hex'), 6677, '${target.address}', send);
+      send();`;
+    const count = async () => [
+      await drops(world(), 'host2', 'stateFrame'),
+      await drops(world(), 'host2', 'noDelivery'),
+    ];
+    const [stateBefore, strangeBefore] = await count();
+    const captures = await Promise.all([to, world().guest('web-1')].map((guest) => captureAt(guest, 'host 10.1.1.99')));
+    await member.namespace.run([process.execPath, '-e', program]);
+    await waitFor(
+      async () => {
+        const [state, strange] = await count();
+        return state! >= stateBefore! + stateKeys.length && strange! >= strangeBefore! + strangeKeys.length;
+      },
+      { what: 'all of them to be counted' },
+    );
+    for (const capture of captures) assert.deepEqual(await capture.stop(), []);
+    assertWhole(await pingGuest(world().guest('web-1'), to));
+  });
+
+  test('a guest that floods its bridge with new classes harms no neighbour, and gets nothing of it back', async () => {
+    const [from, neighbour, to] = [world().guest('web-1'), world().guest('web-2'), world().guest('web-3')];
+    const own = macHex(from.plan.mac);
+    const hex = (value: number, digits: number) => value.toString(16).padStart(digits, '0');
+    const frames = Array.from(
+      { length: 20_000 },
+      (_, at) => `0288${hex(at, 8)}${own}0800${ip4(from.plan.address, to.plan.address, 17, '0001000200080000')}`,
+    );
+    assertWhole(await pingGuest(neighbour, to));
+    const reflected = await captureAt(from, 'ether[0:2] = 0x0288 and inbound');
+    const before = await drops(world(), 'host1', 'missBudget');
+    const flooding = sendFrames(from.namespace, GUEST_INTERFACE, frames);
+    flooding.catch(() => {});
+    assertWhole(await pingGuest(neighbour, to, { count: 100, intervalMs: 10 }), 'a flow that is known');
+    assertWhole(await ping(neighbour.namespace, '10.1.1.1', { count: 5 }), 'answers of the agent');
+    assert.equal(await flooding, frames.length);
+    assertWhole(await pingGuest(from, to), 'the same guest');
+    assert.ok((await drops(world(), 'host1', 'missBudget')) > before, 'more than a port may send up');
+    assert.deepEqual(await reflected.stop(), []);
   });
 
   test('garbage on the tunnel port, from members and others, harms nothing', async () => {
