@@ -28,8 +28,11 @@ Example:
       const portId = await context.names.idOf(['port'], options.port);
       const trace = await context.client.trace(portId, frame);
       if (context.json) return context.outJson(trace);
-      for (const { depth, at, text } of trace.steps) context.out(`${'  '.repeat(depth)}${at}: ${text}\n`);
-      context.out(`\n${trace.verdict}: ${trace.why}\n`);
+      const end = `${trace.verdict}: ${trace.why}`;
+      const steps = trace.steps.map(({ depth, at, text }) => `${'  '.repeat(depth)}${at}: ${text}`);
+      // A walk that ends by itself has said so in its last step.
+      if (steps.at(-1) === end) steps.pop();
+      context.out(`${[...steps, '', end].join('\n')}\n`);
       for (const need of trace.needs ?? []) {
         if (need.kind === 'device') context.out(`  must first know the device ${need.deviceId}\n`);
         else
