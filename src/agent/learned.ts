@@ -9,6 +9,7 @@ import type { Touch } from '../flow/tags.ts';
 import { formatIp, formatMac, type Ip, type Mac, parseIp, parseMac } from '../packet/address.ts';
 import { QUESTION } from '../simulate/question.ts';
 import type { Learned, Lesson } from '../simulate/result.ts';
+import { touchedByLesson } from '../simulate/touch.ts';
 import type { Id } from '../topology/resource.ts';
 import type { MacStatus, NeighbourStatus } from '../topology/status.ts';
 import type { HostedStatus, HostedStatusRef } from '../topology/wire.ts';
@@ -348,11 +349,7 @@ export class LearnedTable implements Learned {
   }
 }
 
-function questionOf(lesson: Lesson): string {
-  return lesson.kind === 'mac'
-    ? QUESTION.mac(lesson.bridgeId, lesson.vlan, lesson.mac)
-    : QUESTION.neighbour(lesson.portId, lesson.ip);
-}
+const questionOf = (lesson: Lesson): string => touchedByLesson(lesson).question;
 
 function statusOf(lesson: Lesson): LearnedStatus {
   return lesson.kind === 'mac'

@@ -7,6 +7,7 @@ import { applyActions } from '../flow/apply.ts';
 import { FIELD, getMac } from '../flow/fields.ts';
 import { keyOfFrame } from '../flow/key.ts';
 import type { Flow, FlowTable } from '../flow/table.ts';
+import { networkOffset } from '../packet/ethernet.ts';
 import type { Born, Learned } from '../simulate/result.ts';
 import type { BridgeNode, Topology } from '../topology/nodes.ts';
 import type { Id } from '../topology/resource.ts';
@@ -130,7 +131,11 @@ export class Services {
     return membersHere(bridge, topology, hostId).flatMap((member) => {
       const { key } = keyOfFrame(frame, member, to);
       if (key === undefined) return [];
-      const { actions } = simulate({ key, frame, lengthBytes: frame.length }, topology, replica.learned);
+      const { actions } = simulate(
+        { key, frame, lengthBytes: frame.length - networkOffset(frame) },
+        topology,
+        replica.learned,
+      );
       return applyActions(actions, frame).outputs.flatMap((output): Injection[] =>
         output.kind === 'output' ? [{ sense: 'deliver', number: output.port, frame: output.frame }] : [],
       );
