@@ -60,6 +60,8 @@ test('an agent that has not joined ends with 1 and says how to join', async () =
   const { code, error } = await aya(['agent', '--state-dir', directory, '--run-dir', directory]);
   assert.equal(code, 1);
   assert.match(error, /this host has not joined; get a join token with "aya host add NAME"\n$/);
+  const empty = await aya(['agent', '--state-dir', directory, '--run-dir', directory, '--join-token', '']);
+  assert.deepEqual([empty.code, empty.error], [code, error]);
 });
 
 test('without a token the command line says where one could come from', async () => {

@@ -4,7 +4,7 @@
 //   aya agent     the host's agent    aya <noun>    the command line
 
 import { X509Certificate } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Static, TObject } from 'typebox';
@@ -111,7 +111,7 @@ async function server(words: readonly string[]): Promise<number> {
   return runUntilSignal(log, async () => {
     const { startServer } = await import('./api/server.ts');
     const { SqliteStore } = await import('./store/sqlite.ts');
-    mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
+    makeStateDirectory(config.stateDir);
     const store = new SqliteStore({ path: join(config.stateDir, 'ayatori.db') });
     const running = await startServer({
       store,
@@ -128,6 +128,18 @@ async function server(words: readonly string[]): Promise<number> {
       },
     };
   });
+}
+
+function makeStateDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error;
+    throw new Error(
+      `${path} is not for this user to write: run it as root or with sudo, or name another directory with --state-dir`,
+    );
+  }
 }
 
 function certificateOf({ tlsCertificate, tlsKey }: ServerConfig): { certificate: string; key: string } | undefined {
@@ -147,7 +159,8 @@ async function agent(words: readonly string[]): Promise<number> {
     return startAgent({
       stateDirectory: config.stateDir,
       runDirectory: config.runDir,
-      joinToken: config.joinToken,
+      // Said, but empty, when the command that was to print it failed: the agent says what is missing.
+      joinToken: config.joinToken === '' ? undefined : config.joinToken,
       tunnelUdpPort: config.tunnelUdpPort,
       encapTx: config.encapTx,
       version,
@@ -195,7 +208,7 @@ async function cli(words: readonly string[]): Promise<number> {
     } catch (error) {
       throw new CliError(
         EXIT.denied,
-        `${path} cannot be read (${(error as NodeJS.ErrnoException).code}): become its owner, or ${ways}`,
+        `${path} cannot be read (${(error as NodeJS.ErrnoException).code}): run it as root or with sudo, or ${ways}`,
       );
     }
     if (token === undefined) throw new CliError(EXIT.denied, `no token: there is no ${path} here; ${ways}`);

@@ -143,7 +143,7 @@ test('host add prints the join token alone on standard output', async () => {
   server.answer(`POST /v1/hosts/${idOf(1)}/join-token`, { joinToken: 'abc', expiresAt: '2026-01-01T01:00:00Z' });
   const { out, error } = await runAgainst(server, 'host', 'add', 'h1');
   assert.equal(out, 'abc\n');
-  assert.match(error, /On h1, once and before 2026-01-01T01:00:00Z: aya agent --join-token TOKEN/);
+  assert.match(error, /On h1, once and before 2026-01-01T01:00:00Z: AYATORI_JOIN_TOKEN=… aya agent/);
 });
 
 const applied = (done: boolean, h2: object) => ({

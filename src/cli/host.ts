@@ -11,7 +11,7 @@ export function addHostVerbs(group: Command, io: CliIo): void {
   group
     .command('add <name>')
     .description('create a host and print the join token that its agent needs, once')
-    .addHelpText('after', '\nExample:\n  aya host add h1\n  (on h1)  aya agent --join-token TOKEN')
+    .addHelpText('after', '\nExample:\n  aya host add h1\n  (on h1)  AYATORI_JOIN_TOKEN=… aya agent')
     .action(async (name: string, _options: object, command: Command) => {
       const context = contextOf(io, command);
       const host = await context.client.create('host', { name });
@@ -92,7 +92,7 @@ async function printJoinToken(context: Context, host: Answered<'host'>): Promise
   const { joinToken, expiresAt } = await context.client.joinToken(host.id);
   if (context.json) return context.outJson({ host, joinToken, expiresAt });
   context.out(`${joinToken}\n`);
-  context.io.error(`On ${host.name || host.id}, once and before ${expiresAt}: aya agent --join-token TOKEN\n`);
+  context.io.error(`On ${host.name || host.id}, once and before ${expiresAt}: AYATORI_JOIN_TOKEN=… aya agent\n`);
 }
 
 async function audit(context: Context, name: string | undefined): Promise<void> {

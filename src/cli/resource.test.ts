@@ -147,6 +147,18 @@ test('a route goes via a port, or is a blackhole, in one flag', async () => {
   });
 });
 
+test('what an object cannot be made without is asked for by its flags, before anything is sent', async () => {
+  const server = new FakeServer().add('chain', { id: idOf(1), name: 'guard' });
+  const { code, error } = await runAgainst(server, 'rule', 'create', '--protocol', 'tcp');
+  assert.equal(code, 2);
+  assert.equal(
+    error,
+    'aya: a rule needs --chain <name> and --action <accept|drop|reject|return|jump>; see aya rule create --help\n',
+  );
+  assert.deepEqual(server.writes, []);
+  assert.equal((await runAgainst(server, 'rule', 'create', '--chain', 'guard', '--drop')).code, 0);
+});
+
 test('a list shows names for ids in columns, and everything as JSON', async () => {
   const server = new FakeServer()
     .add('bridge', { id: idOf(1), name: 'web' })

@@ -7,7 +7,7 @@ import { columnsOf, pairsOf, rowOf } from './columns.ts';
 import { type CliIo, type Context, contextOf } from './context.ts';
 import { CliError, EXIT, usage } from './exit.ts';
 import { formatPairs, formatTable } from './table.ts';
-import { addFlags, flagAt, type Options, propertiesOf, readFlags } from './words/flags.ts';
+import { addFlags, flagAt, missingFlags, type Options, propertiesOf, readFlags } from './words/flags.ts';
 import { choicesOf, flagName, readValue } from './words/values.ts';
 
 /** One example for each verb; `create` is where the flags are. */
@@ -62,6 +62,9 @@ export function addResource(program: Command, kind: Kind, io: CliIo): Command {
     blamingFlags(kind, async (name: string | undefined, options: Options, command: Command) => {
       const context = contextOf(io, command);
       const { value } = await readFlags(kind, 'create', options, context.names);
+      const missing = missingFlags(kind, value);
+      if (missing.length > 0)
+        throw usage(`${article(noun)} needs ${missing.join(' and ')}; see aya ${noun} create --help`);
       const made = await context.client.create(kind, { ...value, ...(name === undefined ? {} : { name }) } as never);
       await context.wrote(`created ${noun} ${made.name === '' ? '' : `${made.name} `}${made.id}`, made.revision, made);
     }),

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { ApiError, Client, type Fetch, type FetchInit, type WatchFrame } from './client.ts';
 import { ndjson } from './ndjson.ts';
@@ -92,6 +95,17 @@ test('a server that cannot be reached is an ApiError of status 0 that names the 
     code: 'unreachable',
     message: /no answer from http:\/\/127\.0\.0\.1:1/,
   });
+});
+
+test('an https URL of a server without TLS is told as that', async () => {
+  const server = createServer((_, response) => response.end()).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  await assert.rejects(new Client({ url: `https://127.0.0.1:${port}`, token: 't' }).version(), {
+    code: 'unreachable',
+    message: `no answer from https://127.0.0.1:${port}: it does not speak TLS: the URL should be http`,
+  });
+  server.close();
 });
 
 test('a transaction, a trace, an applied and a join have the bodies and queries of the contract', async () => {

@@ -386,9 +386,17 @@ async function refusal(response: Response): Promise<ApiError> {
   return new ApiError(response.status, body.code, body.message, typeof body.path === 'string' ? body.path : undefined);
 }
 
+const UNREACHABLE: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ENOTFOUND: 'there is no such name',
+  EAI_AGAIN: 'the name cannot be resolved now',
+  ERR_SSL_WRONG_VERSION_NUMBER: 'it does not speak TLS: the URL should be http',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is of its own making, and no fingerprint says to expect that',
+};
+
 function unreachable(url: string, error: unknown): ApiError {
   const cause = (error as { cause?: unknown }).cause ?? error;
   const { code, message } = cause as { code?: string; message?: string };
-  const why = code === 'ECONNREFUSED' ? 'connection refused' : message || code || String(cause);
+  const why = UNREACHABLE[code ?? ''] ?? (message || code || String(cause)).replace(/\s+/g, ' ').trim();
   return new ApiError(0, 'unreachable', `no answer from ${url}: ${why}`);
 }

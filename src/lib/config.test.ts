@@ -51,6 +51,8 @@ test('a bad value is told with where it came from and what is wanted', () => {
     problems({ environment: { AYATORI_LISTEN: '7780' }, flags: {} }),
     /^AYATORI_LISTEN is "7780"; wanted: .*HOST:PORT/,
   );
+  assert.equal(problems({ environment: { AYATORI_LISTEN: '[::1]:65535' }, flags: {} }), '');
+  assert.match(problems({ environment: { AYATORI_LISTEN: '[::1]:65536' }, flags: {} }), /^AYATORI_LISTEN is /);
   assert.match(
     problems({ environment: {}, flags: { 'log-level': 'loud' } }),
     /^--log-level is "loud"; wanted: debug, info/,

@@ -14,7 +14,9 @@ export const STATE_DIRECTORY = '/var/lib/ayatori';
 export const ENCAP_TX = ['hand', 'device'] as const;
 export type EncapTx = (typeof ENCAP_TX)[number];
 
-const HOST_AND_PORT = String.raw`^(\[[0-9a-f:.]+\]|[^\s:/]+):\d{1,5}$`;
+/** At most 65535. */
+const PORT = String.raw`([0-5]?\d{1,4}|6([0-4]\d{3}|5([0-4]\d{2}|5([0-2]\d|3[0-5]))))`;
+const HOST_AND_PORT = String.raw`^(\[[0-9a-f:.]+\]|[^\s:/]+):${PORT}$`;
 const ADDRESS = 'as HOST:PORT or [IPV6]:PORT';
 
 export const serverConfigSchema = Type.Object(

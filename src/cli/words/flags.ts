@@ -32,6 +32,9 @@ const NO_FLAG = new Set(['name', 'revision', 'createdAt', 'updatedAt']);
 export const propertiesOf = (kind: Kind): Readonly<Record<string, Schema>> =>
   KINDS[kind].schema.properties as unknown as Readonly<Record<string, Schema>>;
 
+/** What the server fills in when an object is made without it, although the schema wants it. */
+const FILLED_IN = new Set(['id', 'position']);
+
 const requiredOf = (kind: Kind): readonly string[] => (KINDS[kind].schema as Schema).required ?? [];
 
 /** All flags that create (or, `set`, change) an object of the kind. */
@@ -58,6 +61,15 @@ export function flagsOf(kind: Kind, verb: 'create' | 'set'): Flag[] {
   }
   return flags;
 }
+
+/** The flags that `create` cannot do without and `value` has not got, as the help writes them. */
+export const missingFlags = (kind: Kind, value: Readonly<Record<string, unknown>>): string[] =>
+  flagsOf(kind, 'create')
+    .filter(({ path: [property = ''], removable, flag }) => {
+      const filled = FILLED_IN.has(property) || propertiesOf(kind)[property]?.default !== undefined;
+      return flag === flagName(property) && !removable && !filled && value[property] === undefined;
+    })
+    .map(({ flag, argument }) => `--${flag} ${argument}`);
 
 const optionKey = (flag: string): string => flag.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 
