@@ -64,6 +64,15 @@ test('an agent that has not joined ends with 1 and says how to join', async () =
   assert.deepEqual([empty.code, empty.error], [code, error]);
 });
 
+test('a state directory that cannot be made is told', async () => {
+  for (const name of ['server', 'agent']) {
+    const { code, error } = await aya([name, '--state-dir', '/proc/ayatori/state']);
+    assert.equal(code, 1);
+    assert.match(error, /^aya \w+: \/proc\/ayatori\/state cannot be the state directory \(ENOENT.*name another/);
+    assert.equal(error.trim().split('\n').length, 1);
+  }
+});
+
 test('without a token the command line says where one could come from', async () => {
   const { code, error } = await aya(['bridge', 'list', '--state-dir', directory]);
   assert.equal(code, 3);

@@ -4,8 +4,8 @@
 //   aya agent     the host's agent    aya <noun>    the command line
 
 import { X509Certificate } from 'node:crypto';
-import { accessSync, constants, mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { accessSync, constants, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Static, TObject } from 'typebox';
 import type { ServerWish } from './cli/context.ts';
@@ -131,14 +131,27 @@ async function server(words: readonly string[]): Promise<number> {
 }
 
 function makeStateDirectory(path: string): void {
+  const other = 'name another directory with --state-dir';
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeDirectory(resolve(path));
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error;
-    throw new Error(
-      `${path} is not for this user to write: run it as root or with sudo, or name another directory with --state-dir`,
-    );
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'EACCES')
+      throw new Error(`${path} is not for this user to write: run it as root or with sudo, or ${other}`);
+    throw new Error(`${path} cannot be the state directory (${message}): ${other}`);
+  }
+}
+
+/** mkdirSync's own `recursive` never comes back where a directory cannot be made below one that exists, as in /proc. */
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return;
+  makeDirectory(dirname(path));
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    // Server and agent of one box may start at once.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }
 
@@ -155,6 +168,8 @@ async function agent(words: readonly string[]): Promise<number> {
   if (config === undefined) return 0;
   const log = jsonLog({ level: config.logLevel as LogLevel }).with({ process: 'agent' });
   return runUntilSignal(log, async () => {
+    // Before it joins: the token is good for one time only.
+    makeStateDirectory(config.stateDir);
     const { startAgent } = await import('./agent/agent.ts');
     return startAgent({
       stateDirectory: config.stateDir,

@@ -62,11 +62,7 @@ function listen(server: Server, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const taken = error.code === 'EADDRINUSE';
-      reject(
-        taken
-          ? new PortTaken(`TCP port ${port} of 127.0.0.1 is taken: stop what listens there or choose another port.`)
-          : error,
-      );
+      reject(taken ? new PortTaken(`TCP port ${port} of 127.0.0.1 is taken: stop what listens there.`) : error);
     });
     server.listen(port, '127.0.0.1', resolve);
   });
