@@ -9,6 +9,7 @@ import { addInterface } from './interface.ts';
 import { addPortVerbs } from './port.ts';
 import { addResource, FLAG_AT } from './resource.ts';
 import { addStatus } from './status.ts';
+import { visible } from './table.ts';
 import { addTrace } from './trace.ts';
 
 const HELP = `
@@ -32,7 +33,9 @@ Exit codes:
   7 makes no sense   8 too much   9 no server, host or agent   10 --wait: not live, or a port not up, in time   11 audit: differences`;
 
 /** Runs one command; answers its exit code. Never throws. */
-export async function runCli(words: readonly string[], io: CliIo): Promise<number> {
+export async function runCli(words: readonly string[], terminal: CliIo): Promise<number> {
+  const out = (text: string): void => terminal.out(visible(text));
+  const io = { ...terminal, out, error: (text: string) => terminal.error(visible(text)) };
   const program = buildProgram(io);
   try {
     await program.parseAsync([...words], { from: 'user' });

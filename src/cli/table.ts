@@ -6,7 +6,21 @@ export interface Row {
 }
 
 const text = (cell: Cell): string =>
-  cell === undefined || cell === '' ? '-' : cell === true ? 'yes' : cell === false ? 'no' : String(cell);
+  cell === undefined || cell === ''
+    ? '-'
+    : cell === true
+      ? 'yes'
+      : cell === false
+        ? 'no'
+        : visible(String(cell)).replaceAll('\n', '\\n');
+
+/**
+ * Names are anybody's: what steers a terminal (control and bidirectional characters) is shown instead of done. Lines
+ * stay lines; JSON stays JSON.
+ */
+export const visible = (shown: string): string =>
+  shown.replaceAll(/[^\P{C}\n]/gu, (character) => character.split('').map(escaped).join(''));
+const escaped = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 
 /** Columns in the order of `columns`. Ends with a newline. */
 export function formatTable(columns: readonly string[], rows: readonly Row[]): string {
