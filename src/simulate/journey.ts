@@ -54,6 +54,7 @@ export class Journey {
   receive(member: PortNode): void {
     const bridge = this.walk.world.topology.bridgeByFlood(floodOf(this.walk.view.key));
     this.walk.ask(QUESTION.port(member.id));
+    this.walk.ask(QUESTION.bridge(member.deviceId));
     if (bridge === undefined || bridge.id !== member.deviceId) {
       this.stop(drop(DROP.noDelivery, `port ${portName(member)} is no member of the flood`));
       return;

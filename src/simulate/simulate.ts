@@ -13,16 +13,22 @@ import { Journey, unanswered } from './journey.ts';
 import { neighbourReply, routerAdvertisement, solicitation } from './nd.ts';
 import { leavePort } from './port.ts';
 import type { Arrival, Born, Learned, Need, Recorder, Result, Verdict } from './result.ts';
-import { drop, named, portName, type Stop, Walk } from './walk.ts';
+import { named, portName, type Stop, Walk } from './walk.ts';
 
 export function simulate(arrival: Arrival, topology: Topology, learned: Learned, recorder?: Recorder): Result {
   const walk = new Walk({ topology, learned, recorder }, arrival.key, arrival.frame, arrival.lengthBytes, 0);
   const journey = new Journey(walk);
   const port = topology.portByNumber(portOf(arrival.key));
-  if (port === undefined) journey.stop(drop(DROP.noDelivery, `no port has the number ${portOf(arrival.key)}`));
-  else if (floodOf(arrival.key) !== 0) journey.receive(port);
+  if (port === undefined) return unknown(journey, `no port has the number ${portOf(arrival.key)}`);
+  if (floodOf(arrival.key) !== 0) journey.receive(port);
   else journey.start(port);
   return conclude(journey);
+}
+
+/** Numbers are no questions: a port that appears touches nothing that could be asked here, so nothing is remembered. */
+function unknown(journey: Journey, why: string): Result {
+  const actions = [{ kind: 'drop' as const, reason: DROP.noDelivery }];
+  return result(journey, { verdict: 'drop', why, reason: DROP.noDelivery, actions, cacheable: false });
 }
 
 /** The question for a neighbour of a router port, as the frames to send: ARP request or neighbour solicitation. */
