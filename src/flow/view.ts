@@ -51,7 +51,7 @@ export class PacketView {
     this.key = key;
     const vlans: VlanTag[] = [];
     if (readU16(key, FIELD.vlan.at) !== 0) vlans.push({ field: 'vlan' });
-    if (readU16(key, FIELD.innerVlan.at) !== 0) vlans.push({ field: 'innerVlan' });
+    if (vlans.length > 0 && readU16(key, FIELD.innerVlan.at) !== 0) vlans.push({ field: 'innerVlan' });
     this.header = {
       ethernetDestination: undefined,
       ethernetSource: undefined,

@@ -22,6 +22,8 @@ interface Parked {
 
 export class PureEngine implements Engine {
   readonly name = 'pure';
+  /** Told of every verdict before what it teaches is learned. */
+  onVerdict: (arrival: Arrival, result: Result) => void = () => {};
   readonly learned = new LearnedMaps();
   readonly #model: Model;
   readonly #fragments = new MemoryFragments();
@@ -88,6 +90,7 @@ export class PureEngine implements Engine {
   }
 
   #carryOut(port: string, arrival: Arrival, result: Result): Delivery[] {
+    this.onVerdict(arrival, result);
     this.#learn(result);
     const born: Born[] = [...result.born];
     const sent: Born[] = [];
