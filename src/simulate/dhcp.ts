@@ -4,10 +4,10 @@
 import { UP } from '../flow/reasons.ts';
 import { isGroupMac, type Mac, parseIp, prefixContains } from '../packet/address.ts';
 import type { BridgeNode, PortNode } from '../topology/nodes.ts';
+import { isDhcp } from './dhcp-request.ts';
 import { answerDhcp4 } from './dhcp4.ts';
 import { answerDhcp6 } from './dhcp6.ts';
 import type { Lease } from './lease.ts';
-import { isDhcp } from './port.ts';
 import { QUESTION } from './question.ts';
 import { portName, type Stop, type Walk } from './walk.ts';
 

@@ -13,7 +13,9 @@ import { refusal } from './icmp.ts';
 import { enterPort, leavePort } from './port.ts';
 import { QUESTION } from './question.ts';
 import type { Need } from './result.ts';
-import { enterRouter, rejectAtRouter, sendFromRouter } from './router.ts';
+import { sendFromRouter } from './router/route.ts';
+import { rejectAtRouter } from './router/tell.ts';
+import { enterRouter } from './router.ts';
 import { type Birthplace, drop, type Next, named, needsDevice, portName, type Stop, type Walk } from './walk.ts';
 
 /** Devices that a packet may pass; a topology that takes more loops. */

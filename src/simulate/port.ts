@@ -1,18 +1,13 @@
 // What happens at a port before and after its device: administrative state, anti-spoofing, the port's own chains.
 
-import { ETHER_TYPE, PROTOCOL } from '../flow/fields.ts';
+import { ETHER_TYPE } from '../flow/fields.ts';
 import { DROP } from '../flow/reasons.ts';
 import { formatIp, formatMac, type Ip, linkLocalOf, type Mac } from '../packet/address.ts';
 import { ND } from '../packet/nd.ts';
-import { UDP_PORT } from '../packet/udp.ts';
 import type { PortNode } from '../topology/nodes.ts';
 import { runChain } from './chain.ts';
+import { isDhcp } from './dhcp-request.ts';
 import { drop, portName, type Stop, type Walk } from './walk.ts';
-
-const DHCP = {
-  4: { client: UDP_PORT.dhcp4Client, server: UDP_PORT.dhcp4Server },
-  6: { client: UDP_PORT.dhcp6Client, server: UDP_PORT.dhcp6Server },
-} as const;
 
 /** Undefined: it may enter the device. `reject` makes the refusal of a rule into what the device tells the sender. */
 export function enterPort(walk: Walk, port: PortNode, reject: (why: string) => Stop): Stop | undefined {
@@ -92,10 +87,4 @@ function spoofedDiscovery(walk: Walk, port: PortNode, type: number, mac: Mac | u
 function isOwn(port: PortNode, ip: Ip): boolean {
   if (port.addresses.some((address) => address.ip === ip)) return true;
   return port.mac !== undefined && linkLocalOf(port.mac) === ip;
-}
-
-export function isDhcp(walk: Walk, family: 4 | 6): boolean {
-  const { view } = walk;
-  if (view.protocol() !== PROTOCOL.udp || !walk.hasTransportHeader()) return false;
-  return view.sourcePort() === DHCP[family].client && view.destinationPort() === DHCP[family].server;
 }

@@ -104,7 +104,7 @@ export const MUTANTS: readonly Mutant[] = [
   // ---- tags ----
   {
     name: 'the tag of a route look-up is too narrow',
-    file: 'src/simulate/router.ts',
+    file: 'src/simulate/router/route.ts',
     find: 'walk.ask(QUESTION.routes(router.id), asked);',
     replace:
       'walk.ask(QUESTION.routes(router.id), { ip: walk.peekDestination(), bits: typeof walk.peekDestination() === "number" ? 32 : 128 });',
@@ -169,13 +169,13 @@ function verdictOf`,
   // ---- behaviour ----
   {
     name: 'TTL is not decremented',
-    file: 'src/simulate/router.ts',
+    file: 'src/simulate/router/route.ts',
     find: 'view.decrementTtl();',
     replace: '',
   },
   {
     name: 'TTL of 1 is forwarded',
-    file: 'src/simulate/router.ts',
+    file: 'src/simulate/router/route.ts',
     find: 'ttl - walk.view.header.ttlSteps > 1',
     replace: 'ttl - walk.view.header.ttlSteps > 0',
   },
