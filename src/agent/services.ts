@@ -7,7 +7,7 @@ import { applyActions } from '../flow/apply.ts';
 import { FIELD, getMac } from '../flow/fields.ts';
 import { keyOfFrame } from '../flow/key.ts';
 import type { Flow, FlowTable } from '../flow/table.ts';
-import { networkOffset } from '../packet/ethernet.ts';
+import { lengthAtMtu } from '../packet/length.ts';
 import type { Born, Learned } from '../simulate/result.ts';
 import type { BridgeNode, Topology } from '../topology/nodes.ts';
 import type { Id } from '../topology/resource.ts';
@@ -131,11 +131,7 @@ export class Services {
     return membersHere(bridge, topology, hostId).flatMap((member) => {
       const { key } = keyOfFrame(frame, member, to);
       if (key === undefined) return [];
-      const { actions } = simulate(
-        { key, frame, lengthBytes: frame.length - networkOffset(frame) },
-        topology,
-        replica.learned,
-      );
+      const { actions } = simulate({ key, frame, lengthBytes: lengthAtMtu(frame) }, topology, replica.learned);
       return applyActions(actions, frame).outputs.flatMap((output): Injection[] =>
         output.kind === 'output' ? [{ sense: 'deliver', number: output.port, frame: output.frame }] : [],
       );

@@ -6,7 +6,8 @@
 
 import { type Mac, writeMac, writeU16 } from '../packet/address.ts';
 import { updateChecksum } from '../packet/checksum.ts';
-import { ETHER_TYPE, isTagType, TAG_BYTES, TAGS_MAX } from '../packet/ethernet.ts';
+import { ETHER_TYPE, isTagType, networkOffset, TAG_BYTES } from '../packet/ethernet.ts';
+import { lengthAtMtu } from '../packet/length.ts';
 import type { Action } from './actions.ts';
 import { etherTypeOf, type FlowKey, floodOf, getU16, newKey } from './fields.ts';
 import { keyOfFrame } from './key.ts';
@@ -60,7 +61,7 @@ export function applyActions(
         counts.push(action.counter);
         break;
       case 'checkLength':
-        if ((segmentBytes ?? current.length - l3AtOf(current)) > action.mtuBytes) {
+        if ((segmentBytes ?? lengthAtMtu(current)) > action.mtuBytes) {
           return end({ kind: 'up', cause: UP.tooLong, detail: action.mtuBytes, frame: current });
         }
         break;
@@ -112,16 +113,9 @@ export function applyActions(
 
 const keyOf = (frame: Uint8Array): FlowKey => keyOfFrame(frame, 0).key ?? newKey();
 
-/** Behind the tags. The frame has been parsed: it is long enough. */
-function l3AtOf(frame: Uint8Array): number {
-  let typeAt = TYPE_AT;
-  for (let tags = 0; tags < TAGS_MAX && isTagType(getU16(frame, typeAt)); tags++) typeAt += TAG_BYTES;
-  return typeAt + 2;
-}
-
 /** TTL or hop limit; undefined when it is no IP packet. */
 function ttlOf(frame: Uint8Array): number | undefined {
-  const l3At = l3AtOf(frame);
+  const l3At = networkOffset(frame);
   const type = getU16(frame, l3At - 2);
   if (type === ETHER_TYPE.ip4) return frame[l3At + IP4_TTL_AT]!;
   return type === ETHER_TYPE.ip6 ? frame[l3At + IP6_HOP_LIMIT_AT]! : undefined;
@@ -130,7 +124,7 @@ function ttlOf(frame: Uint8Array): number | undefined {
 /** The caller has checked that the TTL is larger. */
 function withTtl(frame: Uint8Array, by: number): Uint8Array {
   const changed = frame.slice();
-  const l3At = l3AtOf(frame);
+  const l3At = networkOffset(frame);
   if (getU16(frame, l3At - 2) === ETHER_TYPE.ip6) {
     changed[l3At + IP6_HOP_LIMIT_AT] = frame[l3At + IP6_HOP_LIMIT_AT]! - by;
     return changed;
@@ -165,7 +159,7 @@ function popTag(frame: Uint8Array): Uint8Array {
 function answerOf(request: Uint8Array, key: FlowKey, mac: Mac, router: boolean): Uint8Array | undefined {
   const answer = neighbourAnswer(key, mac, router);
   if (answer === undefined) return undefined;
-  const l3At = l3AtOf(request);
+  const l3At = networkOffset(request);
   const isArp = etherTypeOf(key) === ETHER_TYPE.arp;
   const frame = new Uint8Array(isArp ? request.length : l3At + answer.packet.length);
   frame.set(isArp ? request : request.subarray(0, l3At));

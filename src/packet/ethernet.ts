@@ -38,10 +38,10 @@ export interface Ethernet extends EthernetHeader {
 
 export const isTagType = (etherType: number): boolean => etherType === ETHER_TYPE.vlan || etherType === ETHER_TYPE.qinq;
 
-/** Where the network header of a frame starts, behind any number of tags; the caller has parsed the frame. */
+/** Where the network header of a frame starts, behind its tags; the caller has parsed the frame. */
 export function networkOffset(frame: Uint8Array): number {
   let at = TYPE_AT;
-  while (isTagType(readU16(frame, at))) at += TAG_BYTES;
+  for (let tags = 0; tags < TAGS_MAX && isTagType(readU16(frame, at)); tags++) at += TAG_BYTES;
   return at + 2;
 }
 

@@ -6,7 +6,7 @@ import { applyActions } from '../flow/apply.ts';
 import type { FlowKey } from '../flow/fields.ts';
 import { keyOfFrame } from '../flow/key.ts';
 import type { Tag } from '../flow/tags.ts';
-import { networkOffset } from '../packet/ethernet.ts';
+import { lengthAtMtu } from '../packet/length.ts';
 import { Journey } from './journey.ts';
 import type { Born, Need } from './result.ts';
 import { type Birth, Walk, type World } from './walk.ts';
@@ -27,7 +27,7 @@ export function bearAll(births: () => readonly Birth[], walk: Walk): { readonly 
 export function bear(birth: Birth, world: World, depth: number): { born: Born[]; needs: Need[]; tags: readonly Tag[] } {
   const parsed = keyOfFrame(birth.frame, 0);
   if ('drop' in parsed) throw new Error(`a frame made here does not parse (drop reason ${parsed.drop})`);
-  const walk = new Walk(world, parsed.key, birth.frame, birth.frame.length - networkOffset(birth.frame), depth);
+  const walk = new Walk(world, parsed.key, birth.frame, lengthAtMtu(birth.frame), depth);
   const journey = new Journey(walk);
   journey.born(birth.from);
   return { born: sendable(journey.actions, birth.frame, parsed.key), needs: journey.needs, tags: walk.tags };

@@ -7,7 +7,7 @@ import { formatAction, formatMatch, formatTags } from '../../flow/format.ts';
 import { keyOfFrame } from '../../flow/key.ts';
 import { DROP_NAMES, dropWords } from '../../flow/reasons.ts';
 import { formatIp } from '../../packet/address.ts';
-import { networkOffset } from '../../packet/ethernet.ts';
+import { lengthAtMtu } from '../../packet/length.ts';
 import { formatQuestion } from '../../simulate/question.ts';
 import type { Arrival, Learned, Result, Step } from '../../simulate/result.ts';
 import { simulate } from '../../simulate/simulate.ts';
@@ -45,7 +45,7 @@ export function traceRoutes(app: Hono, { config, liveStatus }: Parts): void {
       });
     }
     const steps: Step[] = [];
-    const arrival = { key: read.key, frame, lengthBytes: frame.length - networkOffset(frame) };
+    const arrival = { key: read.key, frame, lengthBytes: lengthAtMtu(frame) };
     const result = simulate(arrival, topology, learned, { step: (step) => steps.push(step) });
     steps.push(...membersSteps(result, arrival, port, topology, learned));
     for (const action of result.actions) {
