@@ -8,6 +8,7 @@ import type { Ip } from '../packet/address.ts';
 import { actionCases } from './conformance/actions.ts';
 import { deliveryCases } from './conformance/delivery.ts';
 import { flowCases } from './conformance/flows.ts';
+import { listingCases } from './conformance/listing.ts';
 import { upcallCases } from './conformance/upcalls.ts';
 import type { Datapath, UnderlayHost } from './datapath.ts';
 
@@ -48,6 +49,7 @@ export function datapathConformance(name: string, open: () => Promise<Harness>):
     flowCases(open);
     actionCases(open);
     deliveryCases(open);
+    listingCases(open);
     upcallCases(open);
   });
 }

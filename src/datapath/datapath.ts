@@ -118,6 +118,13 @@ export interface Datapath {
   setFlood(flood: number, group: FloodGroup | undefined): void;
   /** `index` is 1..65535, chosen by the caller. Also makes `remote` a peer whose tunnel packets are taken. */
   setHost(index: number, host: UnderlayHost | undefined): void;
+  /**
+   * What of these three is set, by number, whoever set it: a successor keeps what it wants too and takes back the rest.
+   * What leads to an interface that is gone is forgotten, not listed.
+   */
+  places(): ReadonlyMap<number, Delivery>;
+  floods(): ReadonlyMap<number, FloodGroup>;
+  hosts(): ReadonlyMap<number, UnderlayHost>;
 
   /** Up to `limit` packets that came up, oldest first; `wait` tells when there are any. */
   poll(limit: number): Miss[];

@@ -178,6 +178,18 @@ export class MemoryDatapath implements Datapath {
     setOrDelete(this.#hosts, index, host);
   }
 
+  places(): Map<number, Delivery> {
+    return new Map(this.#delivery);
+  }
+
+  floods(): Map<number, FloodGroup> {
+    return new Map(this.#floods);
+  }
+
+  hosts(): Map<number, UnderlayHost> {
+    return new Map(this.#hosts);
+  }
+
   poll(limit: number): Miss[] {
     const now = this.#options.now();
     return this.#queue.splice(0, limit).map(({ atMs, ...miss }) => ({ ...miss, ageMs: now - atMs }));

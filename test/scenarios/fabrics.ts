@@ -92,6 +92,15 @@ class KernelPath implements Datapath {
   plugged(): { readonly port: number; readonly interfaceName: string }[] {
     return [];
   }
+  places(): Map<number, Delivery> {
+    return new Map();
+  }
+  floods(): Map<number, FloodGroup> {
+    return new Map();
+  }
+  hosts(): Map<number, UnderlayHost> {
+    return new Map();
+  }
   async wait(): Promise<void> {}
   setBudgets(_: Budgets): void {}
   counters(): Counter[] {

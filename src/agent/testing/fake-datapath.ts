@@ -29,6 +29,9 @@ export class FakeDatapath implements Datapath {
   readonly installs: (readonly FlowEntry[])[] = [];
   readonly #misses: Miss[] = [];
   readonly #plugs = new Map<number, string>();
+  readonly #places = new Map<number, Delivery>();
+  readonly #floods = new Map<number, FloodGroup>();
+  readonly #hosts = new Map<number, UnderlayHost>();
   /** `plug` fails with this message. */
   failPlug: string | undefined;
   /** No more flows than this. */
@@ -88,14 +91,29 @@ export class FakeDatapath implements Datapath {
   setDelivery(port: number, delivery: Delivery | undefined): void {
     const place = delivery?.kind === 'local' ? delivery.interfaceName : (delivery?.host ?? 'nowhere');
     this.log.push(`delivery ${port} ${place}`);
+    setOrDelete(this.#places, port, delivery);
   }
 
   setFlood(flood: number, group: FloodGroup | undefined): void {
     this.log.push(`flood ${flood} ${group?.members.join(' ') ?? 'gone'}`);
+    setOrDelete(this.#floods, flood, group);
   }
 
   setHost(index: number, host: UnderlayHost | undefined): void {
     this.log.push(`host ${index} ${host === undefined ? 'gone' : host.interfaceName}`);
+    setOrDelete(this.#hosts, index, host);
+  }
+
+  places(): Map<number, Delivery> {
+    return new Map(this.#places);
+  }
+
+  floods(): Map<number, FloodGroup> {
+    return new Map(this.#floods);
+  }
+
+  hosts(): Map<number, UnderlayHost> {
+    return new Map(this.#hosts);
   }
 
   poll(limit: number): Miss[] {
@@ -124,4 +142,9 @@ export class FakeDatapath implements Datapath {
   }
 
   close(): void {}
+}
+
+function setOrDelete<V>(map: Map<number, V>, key: number, value: V | undefined): void {
+  if (value === undefined) map.delete(key);
+  else map.set(key, value);
 }

@@ -18,6 +18,7 @@ import {
 } from '../datapath.ts';
 import { KernelCounters } from './counters.ts';
 import { type Devices, devicesOf, ensureDevices } from './devices.ts';
+import { KernelFloods } from './floods.ts';
 import { Injector } from './inject.ts';
 import { KernelFlows } from './kernel-flows.ts';
 import { type Attachment, ensurePinDirectory, HOOK_PROGRAMS, Programs } from './loader.ts';
@@ -25,6 +26,7 @@ import { u32Bytes } from './maps.ts';
 import { Placement } from './placement.ts';
 import { Ring } from './ring.ts';
 import { interfaceIndex } from './sys.ts';
+import { KernelUnderlay } from './underlay.ts';
 
 export interface EbpfOptions {
   /** A directory of this host's own; a BPF file system is mounted there when it is on none. */
@@ -72,6 +74,8 @@ export class EbpfDatapath implements Datapath {
   readonly #settingsView: DataView;
   readonly #flows: KernelFlows;
   readonly #placement: Placement;
+  readonly #floods: KernelFloods;
+  readonly #underlay: KernelUnderlay;
   readonly #counters: KernelCounters;
   readonly #ring: Ring;
   readonly #injector: Injector;
@@ -102,9 +106,11 @@ export class EbpfDatapath implements Datapath {
     this.#injector = new Injector(inject);
     programs.attach('inject_ingress', interfaceIndex(devices.injected)!);
     programs.attach('tunnel_ingress', interfaceIndex(devices.tunnel)!);
-    this.#placement = new Placement(programs, options.transmit === 'device');
+    this.#underlay = new KernelUnderlay(programs, options.transmit === 'device');
+    this.#floods = new KernelFloods(programs.map('floods'), programs.map('members'));
+    this.#placement = new Placement(programs);
     this.#counters.keepOnly(new Set(this.#placement.plugged().map(({ port }) => port)));
-    for (const name of options.underlayInterfaces) this.#placement.watchUnderlay(name);
+    for (const name of options.underlayInterfaces) this.#underlay.watch(name);
   }
 
   install(flows: readonly FlowEntry[]): void {
@@ -139,11 +145,23 @@ export class EbpfDatapath implements Datapath {
   }
 
   setFlood(flood: number, group: FloodGroup | undefined): void {
-    this.#placement.setFlood(flood, group);
+    this.#floods.set(flood, group);
   }
 
   setHost(index: number, host: UnderlayHost | undefined): void {
-    this.#placement.setHost(index, host);
+    this.#underlay.set(index, host);
+  }
+
+  places(): Map<number, Delivery> {
+    return this.#placement.places();
+  }
+
+  floods(): Map<number, FloodGroup> {
+    return this.#floods.list();
+  }
+
+  hosts(): Map<number, UnderlayHost> {
+    return this.#underlay.list();
   }
 
   poll(limit: number): Miss[] {

@@ -18,6 +18,9 @@ export function u32Bytes(value: number): Uint8Array {
   return bytes;
 }
 
+/** The first word of a key or value. */
+export const u32At = (bytes: Uint8Array): number => new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+
 export class BpfMap {
   readonly name: string;
   readonly fd: number;

@@ -156,6 +156,12 @@ export function interfaceIndex(name: string): number | undefined {
   return index === 0 ? undefined : index;
 }
 
+export function requireInterface(name: string): number {
+  const index = interfaceIndex(name);
+  if (index === undefined) throw new Error(`there is no interface ${name} on this host`);
+  return index;
+}
+
 export function interfaceName(index: number): string | undefined {
   const name = new Uint8Array(64);
   if (!c.ifIndexToName(index, name)) return undefined;

@@ -5,6 +5,7 @@ import { bytesOf, NUMBERS, STRUCTS } from '../contract.ts';
 import type { Counter, FloodGroup, FlowEntry, InstalledFlow, Miss, Sense } from '../datapath.ts';
 import { KernelCounters } from './counters.ts';
 import { readMiss } from './ebpf.ts';
+import { KernelFloods } from './floods.ts';
 import { KernelFlows } from './kernel-flows.ts';
 import { Programs, TEST_PROGRAM } from './loader.ts';
 import { type BpfMap, u32Bytes } from './maps.ts';
@@ -38,6 +39,7 @@ export class TestRun {
   readonly #settings: Uint8Array;
   readonly #flows: KernelFlows;
   readonly #placement: Placement;
+  readonly #floods: KernelFloods;
   readonly #counters: KernelCounters;
   readonly #misses: Ring;
   readonly #records: Ring;
@@ -61,7 +63,8 @@ export class TestRun {
       0,
       (at) => this.#set('masks_at', at),
     );
-    this.#placement = new Placement(this.#programs, true);
+    this.#placement = new Placement(this.#programs);
+    this.#floods = new KernelFloods(this.#map('floods'), this.#map('members'));
     this.#counters = new KernelCounters(this.#map('counters'));
     this.#misses = new Ring(this.#map('misses').fd, this.#programs.sizeOf('misses'));
     this.#records = new Ring(this.#map('records').fd, this.#programs.sizeOf('records'));
@@ -87,7 +90,7 @@ export class TestRun {
   }
 
   setFlood(flood: number, group: FloodGroup | undefined): void {
-    this.#placement.setFlood(flood, group);
+    this.#floods.set(flood, group);
   }
 
   /** Makes a host known, or not. */
