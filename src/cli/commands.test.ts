@@ -301,6 +301,23 @@ test('a trace that needs a neighbour says whose address at which port', async ()
   assert.match(out, /\nneeds: to vm2\n {2}must first know who has 10\.0\.1\.12 at port vm2\n/);
 });
 
+test('a trace of a later fragment brings its first, by its own words or as told', async () => {
+  const network = 'eth(02:00:00:00:00:01, 02:00:00:00:00:02) ip(10.0.1.11, 10.0.1.12';
+  const sent = async (...words: string[]) => {
+    const server = cloud().answer('POST /v1/trace', TRACE);
+    const { code, error } = await runAgainst(server, 'trace', '--port', 'vm1', ...words);
+    assert.equal(code, 0, error);
+    return (server.calls.at(-1)!.body as { first?: string }).first;
+  };
+  const first = await sent(`${network}, frag=later) udp(5000, 53)`);
+  assert.match(first!, /13880035/);
+  const told = `${network}, frag=first) udp(1, 2)`;
+  assert.match((await sent('--first', told, `${network}, frag=later, protocol=17) bytes(8)`))!, /00010002/);
+  assert.equal(await sent(`${network}, frag=first) udp(5000, 53)`), undefined);
+  const bad = await runAgainst(cloud(), 'trace', '--port', 'vm1', '--first', 'eht(1)', told);
+  assert.match(bad.error, /^aya: --first: .*eht/);
+});
+
 test('a trace of words that make no packet says which word', async () => {
   const { code, error } = await runAgainst(cloud(), 'trace', '--port', 'vm1', 'eht(1)');
   assert.equal(code, 2);

@@ -2,7 +2,7 @@
 // simulation that the agents run.
 
 import type { Command } from 'commander';
-import { parseWords } from '../packet/words.ts';
+import { parseFirstFragment, parseWords } from '../packet/words.ts';
 import { type CliIo, contextOf } from './context.ts';
 import { usage } from './exit.ts';
 
@@ -11,6 +11,7 @@ export function addTrace(program: Command, io: CliIo): void {
     .command('trace <words...>')
     .description('explain what happens to a packet that enters at a port')
     .requiredOption('--port <name>', 'the port that it enters at, as if its guest had sent it')
+    .option('--first <words>', 'of a later fragment the first one; none: the same words, at offset 0')
     .addHelpText(
       'after',
       `
@@ -19,14 +20,17 @@ Words stand in the order of the layers, source before destination:
   udp(PORT, PORT)  icmp(echo-request)  icmp6(echo-request)  ns(IP)  bytes(N)
 
 Example:
-  aya trace --port vm1 'eth(02:00:00:00:00:01, 02:00:00:00:00:02) ip(10.0.1.11, 10.0.2.12) tcp(40000, 80, syn)'`,
+  aya trace --port vm1 'eth(02:00:00:00:00:01, 02:00:00:00:00:02) ip(10.0.1.11, 10.0.2.12) tcp(40000, 80, syn)'
+A later fragment is decided by the ports of its first, which its words say too:
+  aya trace --port vm1 'eth(…, …) ip(10.0.1.11, 10.0.2.12, offset=1480) udp(5000, 53)'`,
     )
-    .action(async (words: string[], options: { readonly port: string }, command: Command) => {
+    .action(async (words: string[], options: TraceOptions, command: Command) => {
       const context = contextOf(io, command);
-      const frame = parseWords(words.join(' '));
-      if (!(frame instanceof Uint8Array)) throw usage(`the packet: ${frame.error}`);
+      const text = words.join(' ');
+      const frame = packetOf('the packet', text);
+      const first = options.first === undefined ? parseFirstFragment(text) : packetOf('--first', options.first);
       const portId = await context.names.idOf(['port'], options.port);
-      const trace = await context.client.trace(portId, frame);
+      const trace = await context.client.trace(portId, frame, first);
       if (context.json) return context.outJson(trace);
       const end = `${trace.verdict}: ${trace.why}`;
       const steps = trace.steps.map(({ depth, at, text }) => `${'  '.repeat(depth)}${at}: ${text}`);
@@ -46,6 +50,17 @@ Example:
         context.out(`the same holds for all packets with ${trace.mask}\n`);
       }
     });
+}
+
+interface TraceOptions {
+  readonly port: string;
+  readonly first?: string;
+}
+
+function packetOf(what: string, words: string): Uint8Array {
+  const frame = parseWords(words);
+  if (!(frame instanceof Uint8Array)) throw usage(`${what}: ${frame.error}`);
+  return frame;
 }
 
 /** Texts as they are; objects as `kind` and their other fields. */

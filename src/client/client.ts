@@ -287,8 +287,10 @@ export class Client {
     return this.#json('GET', '/v1/applied', { query: { revision, timeoutSeconds } });
   }
 
-  async trace(portId: Id, frame: Uint8Array): Promise<Trace> {
-    return this.#json('POST', '/v1/trace', { body: { portId, frame: hex(frame) } });
+  /** `first`: of a later fragment the first one of its datagram. */
+  async trace(portId: Id, frame: Uint8Array, first?: Uint8Array): Promise<Trace> {
+    const fragment = first === undefined ? {} : { first: hex(first) };
+    return this.#json('POST', '/v1/trace', { body: { portId, frame: hex(frame), ...fragment } });
   }
 
   async joinToken(hostId: Id): Promise<JoinToken> {

@@ -1,19 +1,8 @@
 // The tables of the memory data path: what the kernel keeps in maps. Time comes in as an argument, in milliseconds.
 
 import type { Action } from '../flow/actions.ts';
-import {
-  etherTypeOf,
-  FIELD,
-  type FlowKey,
-  type FlowMask,
-  FRAGMENT,
-  floodOf,
-  getIp,
-  maskedKey,
-  portOf,
-  sameBytes,
-} from '../flow/fields.ts';
-import { parsePacket } from '../packet/packet.ts';
+import { FIELD, type FlowKey, type FlowMask, FRAGMENT, floodOf, maskedKey, portOf, sameBytes } from '../flow/fields.ts';
+import { datagramOf, fragmentIdOf, portsOf, setPorts } from '../flow/fragment.ts';
 import { ACTIONS_MAX, NUMBERS } from './contract.ts';
 import { type Budgets, type Counter, type CounterKind, DatapathFull, type FlowEntry } from './datapath.ts';
 
@@ -112,19 +101,16 @@ export class MemoryFragments {
   fill(key: FlowKey, frame: Uint8Array): boolean {
     const part = key[FIELD.fragment.at]!;
     if (part === FRAGMENT.none) return true;
-    const id = parsePacket(frame)?.fragment?.id ?? 0;
+    const id = fragmentIdOf(frame);
     const slot = `${portOf(key)} ${fragmentSlot(key, id)}`;
-    const tags = key.subarray(FIELD.vlan.at, FIELD.innerVlan.at + FIELD.innerVlan.bytes);
-    const addresses = `${getIp(key, FIELD.source.at)} ${getIp(key, FIELD.destination.at)}`;
-    const datagram = `${id} ${addresses} ${tags} ${key[FIELD.protocol.at]} ${etherTypeOf(key)}`;
-    const ports = key.subarray(FIELD.sourcePort.at, FIELD.destinationPort.at + FIELD.destinationPort.bytes);
+    const datagram = datagramOf(key, id);
     if (part === FRAGMENT.first) {
-      this.#slots.set(slot, { datagram, ports: ports.slice() });
+      this.#slots.set(slot, { datagram, ports: portsOf(key) });
       return true;
     }
     const first = this.#slots.get(slot);
     if (first?.datagram !== datagram) return false;
-    ports.set(first.ports);
+    setPorts(key, first.ports);
     return true;
   }
 }

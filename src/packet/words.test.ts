@@ -4,7 +4,7 @@ import { checksumOf, crc32cOf, pseudoSumOf } from './checksum.ts';
 import { parseIpv4 } from './ipv4.ts';
 import { destinationIpOf, formatPacket, type Packet, parsePacket, sourceIpOf } from './packet.ts';
 import { readHex } from './word/arguments.ts';
-import { frameOf, parseWords } from './words.ts';
+import { frameOf, parseFirstFragment, parseWords } from './words.ts';
 
 const ETH = 'eth(02:00:00:00:00:0a, 02:00:00:00:00:0b)';
 
@@ -90,6 +90,22 @@ for (const [words, line] of [
     assert.equal(formatPacket(frameOf(words)), line);
   });
 }
+
+test('the words of a later fragment, at offset 0, are those of its first', () => {
+  const first = (network: string) => parseFirstFragment(`${ETH} ${network} udp(5000, 53) bytes(100)`);
+  const written = (network: string) => frameOf(`${ETH} ${network} udp(5000, 53) bytes(100)`);
+  const ip = 'ip(10.0.0.1, 10.0.0.2';
+  const ip6 = 'ip6(fd00::1, fd00::2';
+  assert.deepEqual(first(`${ip}, id=7, offset=1480, more)`), written(`${ip}, id=7, frag=first)`));
+  assert.deepEqual(first(`${ip}, frag=later, ttl=9)`), written(`${ip}, frag=first, ttl=9)`));
+  assert.deepEqual(first(`${ip6}, frag = later)`), written(`${ip6}, frag=first)`));
+  for (const network of [`${ip})`, `${ip}, frag=first)`, `${ip}, offset=0, more)`, `${ip6}, frag=atomic)`]) {
+    assert.equal(first(network), undefined, network);
+  }
+  for (const words of [`${ETH} ${ip}, frag=later, protocol=17) bytes(8)`, `${ETH} ${ip}, frag=later)`, ETH, 'eht(1)']) {
+    assert.equal(parseFirstFragment(words), undefined, words);
+  }
+});
 
 test('in a later fragment the upper layer gives its protocol, and its payload is there', () => {
   for (const network of ['ip(10.0.0.1, 10.0.0.2, frag=later)', 'ip6(fd00::1, fd00::2, frag=later)']) {

@@ -29,29 +29,61 @@
 // gives its protocol only; of what follows it, bytes(N) and hex(HEX) are there. Behind ns, na, rs and ra hex(HEX) is
 // more options.
 
+import { parsePacket } from './packet.ts';
 import { Arguments, readWords, type Word, WordError } from './word/arguments.ts';
 import type { Addresses, Kind, Rest } from './word/kind.ts';
 import { KINDS, PAYLOAD_WORDS } from './word/layers.ts';
 
 /** A frame, or what is wrong with which word. */
 export function parseWords(text: string): Uint8Array | { readonly error: string } {
-  try {
+  return catching(() => frameOfWords(readWords(text)));
+}
+
+/**
+ * The first fragment of the datagram that a later fragment, in these words, is of: the same words, at offset 0.
+ * Undefined when they are no later fragment, or do not say what its upper layer is.
+ */
+export function parseFirstFragment(text: string): Uint8Array | undefined {
+  const frame = catching(() => {
     const words = readWords(text);
-    const layers = words.filter((word) => !WHOLE.has(word.name));
-    if (layers.length === 0) return { error: 'no words: a frame begins with eth(source, destination)' };
-    let frame = emitFrom(withLayersBelow(layers), 0);
-    for (const word of words.slice(layers.length)) {
-      const whole = WHOLE.get(word.name);
-      if (whole === undefined) throw new WordError(word, 'only cut and pad may follow cut or pad');
-      const args = new Arguments(word);
-      frame = whole(frame, args.nextNumber('length', FRAME_BYTES_MAX));
-      args.end();
-    }
-    return frame;
+    const at = words.findIndex(({ name }) => name === 'ip' || name === 'ip6');
+    const upper = at < 0 ? undefined : words[at + 1];
+    if (upper === undefined || !carriesPorts(upper) || !isLater(frameOfWords(words))) return undefined;
+    const first = { ...words[at]!, args: [...words[at]!.args.filter((arg) => !PLACE.test(arg)), 'frag=first'] };
+    return frameOfWords(words.with(at, first).filter(({ name }) => !WHOLE.has(name)));
+  });
+  return frame instanceof Uint8Array ? frame : undefined;
+}
+
+/** Where in its datagram a fragment is. */
+const PLACE = /^(?:(?:frag|offset)\s*=|more$)/;
+
+const isLater = (frame: Uint8Array): boolean => (parsePacket(frame)?.fragment?.offsetBytes ?? 0) > 0;
+const carriesPorts = ({ name }: Word): boolean => Object.hasOwn(KINDS, name) && KINDS[name]!.protocol !== undefined;
+
+function catching<T>(make: () => T): T | { readonly error: string } {
+  try {
+    return make();
   } catch (error) {
     if (error instanceof WordError) return { error: error.message };
     throw error;
   }
+}
+
+function frameOfWords(words: readonly Word[]): Uint8Array {
+  const layers = words.filter((word) => !WHOLE.has(word.name));
+  if (layers.length === 0) {
+    throw new WordError({ text: 'no words' }, 'a frame begins with eth(source, destination)');
+  }
+  let frame = emitFrom(withLayersBelow(layers), 0);
+  for (const word of words.slice(layers.length)) {
+    const whole = WHOLE.get(word.name);
+    if (whole === undefined) throw new WordError(word, 'only cut and pad may follow cut or pad');
+    const args = new Arguments(word);
+    frame = whole(frame, args.nextNumber('length', FRAME_BYTES_MAX));
+    args.end();
+  }
+  return frame;
 }
 
 /** For tests and tables, whose words are right: throws otherwise. */

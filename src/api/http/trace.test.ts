@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
+import { frameOf } from '../../packet/words.ts';
 import { encode, statusKey } from '../state/keys.ts';
 import { openBench } from '../testing/bench.ts';
 
@@ -63,6 +64,49 @@ test('a trace tells what would become of a frame, on the live topology and with 
     [{ portId: from.id, frame: '00'.repeat(70_000) }, 413],
   ] as const) {
     assert.equal((await call('POST', '/v1/trace', body)).status, status);
+  }
+  await bench.close();
+});
+
+test('a trace of a later fragment is decided by the ports of its first; without it, it is dropped', async () => {
+  const bench = await openBench();
+  const { must, call } = bench;
+  const host = await must('POST', '/v1/hosts', { name: 'h' });
+  const chain = await must('POST', '/v1/chains', { name: 'no dns' });
+  const match = { protocol: 17, destinationPorts: { from: 53, to: 53 } };
+  await must('POST', '/v1/rules', { chainId: chain.id, position: 1, action: 'drop', match });
+  const bridge = await must('POST', '/v1/bridges', { name: 'web' });
+  const bound = (interfaceName: string, fields: object) =>
+    must('POST', '/v1/ports', { deviceId: bridge.id, hostId: host.id, interfaceName, ...fields });
+  const from = await bound('a', {});
+  const guarded = await bound('b', { outboundChainId: chain.id });
+  const hexOf = (place: string, ports: string, id = 7) =>
+    Buffer.from(
+      frameOf(`eth(02:00:00:00:00:01, 02:00:00:00:00:02) ip(10.0.0.1, 10.0.0.2, id=${id}, ${place}) udp(${ports})`),
+    ).toString('hex');
+  const later = hexOf('frag=later', '5000, 53');
+  const trace = (first?: string) => must('POST', '/v1/trace', { portId: from.id, frame: later, first });
+
+  const alone = await trace();
+  assert.deepEqual([alone.verdict, alone.reason], ['drop', 'laterFragmentFirst']);
+  assert.match(alone.why, /decided as its first was/);
+
+  const told = (trace: { steps: { at: string; text: string }[] }) =>
+    trace.steps.map(({ at, text }) => `${at}: ${text}`).join('\n');
+  const refused = await trace(hexOf('frag=first', '5000, 53'));
+  assert.match(told(refused), /a later fragment, decided by the ports 5000 and 53 of its first/);
+  assert.match(told(refused), new RegExp(`port ${guarded.id.slice(0, 8)} out: chain no dns rule 1 matches: drop`));
+  const admitted = await trace(hexOf('frag=first', '5000, 54'));
+  assert.doesNotMatch(told(admitted), /matches: drop/);
+
+  for (const [frame, first] of [
+    [later, hexOf('frag=first', '5000, 53', 8)],
+    [later, later],
+    [later, '00'],
+    [hexOf('frag=first', '5000, 53'), hexOf('frag=first', '5000, 53')],
+  ]) {
+    const { status, body } = await call('POST', '/v1/trace', { portId: from.id, frame, first });
+    assert.deepEqual([status, body.path], [422, '/first'], body.message);
   }
   await bench.close();
 });

@@ -3,14 +3,17 @@
 
 import type { Hono } from 'hono';
 import { applyActions } from '../../flow/apply.ts';
+import { FIELD, type FlowKey, FRAGMENT, getU16, PROTOCOL } from '../../flow/fields.ts';
 import { formatAction, formatMatch, formatTags } from '../../flow/format.ts';
+import { datagramOf, fragmentIdOf, portsOf, setPorts } from '../../flow/fragment.ts';
 import { keyOfFrame } from '../../flow/key.ts';
-import { DROP_NAMES, dropWords } from '../../flow/reasons.ts';
+import { DROP, DROP_NAMES, type DropReason, dropWords } from '../../flow/reasons.ts';
 import { formatIp } from '../../packet/address.ts';
 import { lengthAtMtu } from '../../packet/length.ts';
 import { formatQuestion } from '../../simulate/question.ts';
 import type { Arrival, Learned, Result, Step } from '../../simulate/result.ts';
 import { simulate } from '../../simulate/simulate.ts';
+import { portName } from '../../simulate/walk.ts';
 import type { PortNode, Topology } from '../../topology/nodes.ts';
 import { ApiError } from '../errors.ts';
 import type { Parts } from '../parts.ts';
@@ -26,25 +29,21 @@ export function traceRoutes(app: Hono, { config, liveStatus }: Parts): void {
   };
 
   app.post('/v1/trace', async (context) => {
-    const { portId, frame: text } = await readFields(context, ['portId', 'frame']);
-    const frame = frameOf(text);
+    const { portId, frame: text, first: firstText } = await readFields(context, ['portId', 'frame', 'first']);
+    const frame = frameOf(text, '/frame');
     const { topology } = config;
     const port = typeof portId === 'string' ? topology.port(portId) : undefined;
     if (port === undefined) throw new ApiError('notFound', `there is no port ${String(portId)}`, '/portId');
     const read = keyOfFrame(frame, port.number);
-    if (read.key === undefined) {
-      return context.json({
-        verdict: 'drop',
-        why: dropWords(read.drop),
-        reason: DROP_NAMES[read.drop],
-        actions: [],
-        mask: '',
-        tags: [],
-        steps: [],
-        born: [],
-      });
-    }
+    if (read.key === undefined) return context.json(dropped(read.drop, dropWords(read.drop)));
     const steps: Step[] = [];
+    if (read.key[FIELD.fragment.at] === FRAGMENT.later) {
+      if (firstText === undefined) return context.json(dropped(DROP.laterFragmentFirst, ALONE));
+      setPorts(read.key, portsOfFirst(read.key, frame, frameOf(firstText, '/first'), port.number));
+      steps.push({ depth: 0, at: `port ${portName(port)}`, text: takenText(read.key) });
+    } else if (firstText !== undefined) {
+      throw new ApiError('invalid', 'the frame is no later fragment: leave first out', '/first');
+    }
     const arrival = { key: read.key, frame, lengthBytes: lengthAtMtu(frame) };
     const result = simulate(arrival, topology, learned, { step: (step) => steps.push(step) });
     steps.push(...membersSteps(result, arrival, port, topology, learned));
@@ -81,6 +80,8 @@ function membersSteps(result: Result, arrival: Arrival, from: PortNode, topology
       const member = topology.port(id);
       const read = member === undefined ? undefined : keyOfFrame(output.frame, member.number, bridge.flood);
       if (member === undefined || member.id === from.id || read?.key === undefined) continue;
+      // The copies of the first fragment went the same way, and left the same ports.
+      setPorts(read.key, portsOf(arrival.key));
       const copy = { key: read.key, frame: output.frame, lengthBytes: arrival.lengthBytes };
       simulate(copy, topology, learned, { step: (step) => steps.push({ ...step, depth: step.depth + 1 }) });
     }
@@ -88,12 +89,47 @@ function membersSteps(result: Result, arrival: Arrival, from: PortNode, topology
   return steps;
 }
 
-function frameOf(text: unknown): Uint8Array {
+const ALONE =
+  'a later fragment is decided as its first was, by the ports of that; where the first was not seen, it is dropped: ' +
+  'trace it with its first';
+
+const dropped = (reason: DropReason, why: string) => ({
+  verdict: 'drop',
+  why,
+  reason: DROP_NAMES[reason],
+  actions: [],
+  mask: '',
+  tags: [],
+  steps: [],
+  born: [],
+});
+
+/** What the data path remembers for the fragments that follow. */
+function portsOfFirst(later: FlowKey, laterFrame: Uint8Array, frame: Uint8Array, port: number): Uint8Array {
+  const { key } = keyOfFrame(frame, port);
+  if (key === undefined || key[FIELD.fragment.at] !== FRAGMENT.first) {
+    throw new ApiError('invalid', 'first is no first fragment: it begins its datagram, and more follow', '/first');
+  }
+  if (datagramOf(key, fragmentIdOf(frame)) !== datagramOf(later, fragmentIdOf(laterFrame))) {
+    const same = 'tags, addresses, protocol and identification are the same in all fragments of one';
+    throw new ApiError('invalid', `first is of another datagram than the frame: ${same}`, '/first');
+  }
+  return portsOf(key);
+}
+
+function takenText(key: FlowKey): string {
+  const protocol = key[FIELD.protocol.at];
+  const isIcmp = protocol === PROTOCOL.icmp || protocol === PROTOCOL.icmp6;
+  const [one, other] = [getU16(key, FIELD.sourcePort.at), getU16(key, FIELD.destinationPort.at)];
+  return `a later fragment, decided by the ${isIcmp ? `type ${one} and code` : `ports ${one} and`} ${other} of its first`;
+}
+
+function frameOf(text: unknown, path: string): Uint8Array {
   if (typeof text !== 'string' || !/^([0-9a-f]{2})*$/i.test(text)) {
-    throw new ApiError('malformed', 'frame is the bytes of an Ethernet frame in hexadecimal', '/frame');
+    throw new ApiError('malformed', `${path.slice(1)} is the bytes of an Ethernet frame in hexadecimal`, path);
   }
   if (text.length > FRAME_BYTES_MAX * 2) {
-    throw new ApiError('tooLarge', `a frame is at most ${FRAME_BYTES_MAX} bytes long`, '/frame');
+    throw new ApiError('tooLarge', `a frame is at most ${FRAME_BYTES_MAX} bytes long`, path);
   }
   return new Uint8Array(Buffer.from(text, 'hex'));
 }
