@@ -8,6 +8,7 @@ import type { Config } from './state/config.ts';
 import type { Credentials } from './state/credentials.ts';
 import type { Feed } from './state/feed.ts';
 import type { LiveStatus } from './state/live-status.ts';
+import type { StatusHistory } from './state/status-history.ts';
 import type { FreedNumbers } from './write/numbers.ts';
 import type { Transactor } from './write/transact.ts';
 
@@ -22,6 +23,7 @@ export interface Parts {
   readonly feed: Feed;
   readonly config: Config;
   readonly liveStatus: LiveStatus;
+  readonly statusHistory: StatusHistory;
   readonly credentials: Credentials;
   readonly freedNumbers: FreedNumbers;
   readonly transactor: Transactor;

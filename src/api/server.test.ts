@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
@@ -16,6 +17,7 @@ import { MemoryStore } from '../store/memory.ts';
 import { SqliteStore } from '../store/sqlite.ts';
 import type { JoinToken } from './http/join.ts';
 import { startServer } from './server.ts';
+import { encode, statusKey } from './state/keys.ts';
 import { TestAgent } from './testing/agent.ts';
 import { openSite } from './testing/site.ts';
 
@@ -180,6 +182,38 @@ test('a watcher that goes away leaves nothing behind', LIMIT, async () => {
   assert.equal(listeners, 1);
   await reader.cancel();
   await gone.promise;
+  await site.close();
+});
+
+test('the connection of a watcher that takes nothing is cut', LIMIT, async (t) => {
+  const site = await openSite();
+  const { feed, statusHistory } = site.server.parts;
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let listeners = 0;
+  const onStep = statusHistory.onStep.bind(statusHistory);
+  statusHistory.onStep = (listener) => {
+    listeners++;
+    const undo = onStep(listener);
+    return () => {
+      listeners--;
+      return undo();
+    };
+  };
+  const { hostname, port } = new URL(site.server.url);
+  const socket = connect(Number(port), hostname);
+  const head = `GET /v1/status/watch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${site.token}\r\n\r\n`;
+  socket.write(head);
+  // It stands, and from here on nothing is taken: the next lines are more than both ends of the connection hold.
+  await once(socket, 'readable');
+  const put = statusKey(randomUUID(), 'port', randomUUID());
+  const value = encode({ kind: 'port', id: '', state: 'down', why: 'x'.repeat(900_000) });
+  for (let turn = 0; turn < 30; turn++) await feed.through((await site.store.txn([], [{ put, value }])).rev);
+  while (listeners > 0) {
+    t.mock.timers.tick(1000);
+    await new Promise(setImmediate);
+  }
+  socket.resume();
+  await once(socket, 'close');
   await site.close();
 });
 

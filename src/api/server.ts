@@ -29,6 +29,7 @@ import { Credentials } from './state/credentials.ts';
 import { Feed } from './state/feed.ts';
 import { REVISION_KEY } from './state/keys.ts';
 import { LiveStatus } from './state/live-status.ts';
+import { StatusHistory } from './state/status-history.ts';
 import { recover } from './write/change-set.ts';
 import { FreedNumbers } from './write/numbers.ts';
 import { Transactor } from './write/transact.ts';
@@ -78,11 +79,15 @@ export async function buildParts(
   await recover(store);
   const config = new Config();
   const liveStatus = new LiveStatus();
+  const statusHistory = new StatusHistory(liveStatus);
   const credentials = new Credentials();
   const freedNumbers = new FreedNumbers();
   const metrics = new Metrics();
   const feed = new Feed(store, [config, credentials, freedNumbers, liveStatus], log);
-  await feed.start((batches) => config.recall(batches));
+  await feed.start((batches, after) => {
+    config.recall(batches);
+    statusHistory.recall(batches, after);
+  });
   await ensureAdmin(store, credentials, stateDirectory, log);
   await feed.through((await store.get(REVISION_KEY)).rev);
   const transactor = new Transactor({ store, config, feed, credentials, freedNumbers, log });
@@ -90,8 +95,8 @@ export async function buildParts(
   metrics.observe({ config, agents, transactor });
   const version = versionOfPackage();
   return {
-    ...{ store, feed, config, liveStatus, credentials, freedNumbers, transactor, agents, metrics, log },
-    ...{ version, stopping, place },
+    ...{ store, feed, config, liveStatus, statusHistory, credentials, freedNumbers, transactor, agents },
+    ...{ metrics, log, version, stopping, place },
   };
 }
 

@@ -250,6 +250,7 @@ test('a host that is gone for good is given up, and its ports are free', LIMIT, 
   a1.say([up(port.id), mac(bridge.id, '01', port.id)]);
   const { liveStatus } = site.server.parts;
   await settled(() => liveStatus.ofHost(one.id).size === 3);
+  const whole = (await site.must('GET', '/v1/status')).revision;
   const a2 = await site.agent(two, [bridge.id]);
   assert.equal(a2.statuses.size, 2);
   assert.equal((await site.must('GET', `/v1/hosts/${one.id}`)).status.alive, true);
@@ -262,6 +263,12 @@ test('a host that is gone for good is given up, and its ports are free', LIMIT, 
   await a2.until(() => a2.port(two.id, port.id)?.state === 'claimed');
   assert.equal(liveStatus.ofHost(one.id).size, 0);
   assert.equal((await site.must('GET', `/v1/hosts/${one.id}`)).status.alive, false);
+  // Who watches status is told of each, its life first.
+  const { statusHistory } = site.server.parts;
+  const gone = statusHistory.since(whole)!.flatMap(({ changes }) =>
+    changes.flatMap(({ hostId, kind, status }) => (hostId === one.id && status === undefined ? [kind] : [])),
+  );
+  assert.deepEqual([gone[0], gone.slice(1).sort()], ['alive', ['mac', 'port']]);
   await site.close();
 });
 

@@ -5,7 +5,6 @@ import { Hono } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import { OutcomeUnknown, Unavailable } from '../../store/store.ts';
 import { KIND_NAMES, KINDS } from '../../topology/kinds.ts';
-import type { StatusKind } from '../../topology/status.ts';
 import type { AgentMethod } from '../../topology/wire.ts';
 import { ApiError } from '../errors.ts';
 import type { Parts } from '../parts.ts';
@@ -15,13 +14,13 @@ import { interfaceRoutes } from './interfaces.ts';
 import { joinRoutes } from './join.ts';
 import { readQuery } from './request.ts';
 import { resourceRoutes } from './resources.ts';
+import { statusRoutes } from './status.ts';
 import { traceRoutes } from './trace.ts';
 import { watchRoutes } from './watch.ts';
 
 const ASKED: readonly AgentMethod[] = ['flows', 'audit', 'counters'];
-const STATUS_KINDS: readonly StatusKind[] = ['alive', 'interface', 'port', 'mac', 'neighbour'];
 /** Calls that wait on purpose: their time says nothing. */
-const WAITING = new Set(['/v1/watch', '/v1/applied']);
+const WAITING = new Set(['/v1/watch', '/v1/status/watch', '/v1/applied']);
 
 export function buildApp(parts: Parts): Hono {
   const app = new Hono();
@@ -41,24 +40,13 @@ export function buildApp(parts: Parts): Hono {
   resourceRoutes(app, parts);
   watchRoutes(app, parts);
   appliedRoutes(app, parts);
+  statusRoutes(app, parts);
   interfaceRoutes(app, parts);
   joinRoutes(app, parts);
   traceRoutes(app, parts);
   app.get('/v1/version', (context) =>
     context.json({ name: 'ayatori', version: parts.version, revision: parts.config.revision }),
   );
-  app.get('/v1/status', (context) => {
-    const query = readQuery(context, (name) => name === 'kind' || name === 'hostId');
-    if (query.kind !== undefined && !STATUS_KINDS.includes(query.kind as StatusKind)) {
-      throw new ApiError('malformed', `kind is one of ${STATUS_KINDS.join(', ')}`);
-    }
-    const hosts = query.hostId === undefined ? [...parts.liveStatus.hostIds()] : [query.hostId];
-    const known = hosts.flatMap((hostId) => [...parts.liveStatus.ofHost(hostId).values()]);
-    const items = known
-      .filter(({ status }) => query.kind === undefined || status.kind === query.kind)
-      .map(({ hostId, status }) => ({ hostId, status }));
-    return context.json({ items });
-  });
   for (const method of ASKED) {
     app.get(`/v1/hosts/:id/${method}`, async (context) => {
       const parameters = readQuery(context, (name) => method === 'counters' && name === 'portId');
@@ -89,9 +77,17 @@ export function buildApp(parts: Parts): Hono {
 
 function paths(): readonly string[] {
   const plurals = KIND_NAMES.map((kind) => `/v1/${KINDS[kind].plural}`);
-  const others = ['transaction', 'watch', 'applied', 'trace', 'join', 'version', 'status', 'interfaces'].map(
-    (name) => `/v1/${name}`,
-  );
+  const others = [
+    'transaction',
+    'watch',
+    'applied',
+    'trace',
+    'join',
+    'version',
+    'status',
+    'status/watch',
+    'interfaces',
+  ].map((name) => `/v1/${name}`);
   const ofHosts = [...ASKED, 'join-token'].map((name) => `/v1/hosts/:id/${name}`);
   return [
     ...plurals,

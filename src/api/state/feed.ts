@@ -6,8 +6,8 @@ import { Compacted, type Entry, OutcomeUnknown, type Rev, type Store, type Watch
 import { REVISION_KEY } from './keys.ts';
 
 export interface Follower {
-  /** Everything in the store; replaces what was known. */
-  load(entries: readonly Entry[]): void;
+  /** Everything in the store as of `rev`, or a little later: what came after is applied too. Replaces what was known. */
+  load(entries: readonly Entry[], rev: Rev): void;
   apply(batch: WatchBatch): void;
 }
 
@@ -30,10 +30,11 @@ export class Feed {
     this.#log = log;
   }
 
-  /** Reads everything, then follows. `recall` gets what the store's log still knows of the time before. */
-  async start(recall: (batches: readonly WatchBatch[]) => void): Promise<void> {
+  /** Reads everything, then follows. `recall` gets what the store's log still knows of the time before: all after `after`. */
+  async start(recall: (batches: readonly WatchBatch[], after: Rev) => void): Promise<void> {
     await this.#load();
-    recall(await this.#past());
+    const { batches, after } = await this.#past();
+    recall(batches, after);
     this.#running = this.#run();
   }
 
@@ -96,14 +97,14 @@ export class Feed {
         entries.push(...page.entries);
       }
       if ((await this.#store.get(REVISION_KEY)).entry?.modRev !== head) continue;
-      for (const follower of this.#followers) follower.load(entries);
+      for (const follower of this.#followers) follower.load(entries, rev);
       this.#reach(rev);
       return;
     }
   }
 
   /** What the log holds from before now. */
-  async #past(): Promise<readonly WatchBatch[]> {
+  async #past(): Promise<{ readonly batches: readonly WatchBatch[]; readonly after: Rev }> {
     const batches: WatchBatch[] = [];
     let from = 0n;
     for (;;) {
@@ -112,7 +113,7 @@ export class Feed {
           if (batch.events.length > 0 && batch.rev <= this.#at) batches.push(batch);
           if (batch.rev >= this.#at) break;
         }
-        return batches;
+        return { batches, after: from };
       } catch (error) {
         if (!(error instanceof Compacted)) throw error;
         from = error.oldest - 1n;

@@ -21,6 +21,8 @@ export interface StatusChange {
   /** Undefined: it is gone. */
   readonly status: Status | undefined;
 }
+/** `rev`: the store's revision of what changed, or of what was read. */
+export type StatusListener = (changes: readonly StatusChange[] | undefined, rev: Rev) => void;
 export interface Claim {
   readonly hostId: Id;
   readonly modRev: Rev;
@@ -32,6 +34,13 @@ export function subjectOf(kind: StatusKind, id: string): string {
   return `${kind}/${comma < 0 ? id : id.slice(0, comma)}`;
 }
 
+/** Undefined: it is not about status. */
+export function statusChangeOf(event: StoreEvent): StatusChange | undefined {
+  const name = parseStatusKey(event.kind === 'put' ? event.entry.key : event.key);
+  if (name === undefined) return undefined;
+  return { ...name, status: event.kind === 'put' ? decode<Status>(event.entry.value) : undefined };
+}
+
 type ByHost = Map<Id, KnownStatus>;
 
 export class LiveStatus {
@@ -40,25 +49,25 @@ export class LiveStatus {
   /** Subject -> `<kind>/<id>` -> host -> status. */
   readonly #subjects = new Map<string, Map<string, ByHost>>();
   readonly #claims = new Map<Id, Claim>();
-  readonly #listeners = new Set<(changes: readonly StatusChange[] | undefined) => void>();
+  readonly #listeners = new Set<StatusListener>();
 
   /** Told after every batch what changed; undefined when all was read anew. Returns its undo. */
-  onChange(listener: (changes: readonly StatusChange[] | undefined) => void): () => void {
+  onChange(listener: StatusListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  load(entries: readonly Entry[]): void {
+  load(entries: readonly Entry[], rev: Rev): void {
     this.#hosts.clear();
     this.#subjects.clear();
     this.#claims.clear();
     for (const entry of entries) this.#take({ kind: 'put', entry });
-    for (const listener of this.#listeners) listener(undefined);
+    for (const listener of this.#listeners) listener(undefined, rev);
   }
 
   apply(batch: WatchBatch): void {
     const changes = batch.events.map((event) => this.#take(event)).filter((change) => change !== undefined);
-    if (changes.length > 0) for (const listener of this.#listeners) listener(changes);
+    if (changes.length > 0) for (const listener of this.#listeners) listener(changes, batch.rev);
   }
 
   hostIds(): Iterable<Id> {
@@ -126,15 +135,13 @@ export class LiveStatus {
       else this.#claims.set(portId, { hostId: decode<Id>(event.entry.value), modRev: event.entry.modRev });
       return undefined;
     }
-    const name = parseStatusKey(key);
-    if (name === undefined) return undefined;
-    if (event.kind === 'put') {
-      const status = decode<Status>(event.entry.value);
-      this.#put({ hostId: name.hostId, status, modRev: event.entry.modRev }, name);
-      return { ...name, status };
-    }
-    this.#remove(name);
-    return { ...name, status: undefined };
+    const change = statusChangeOf(event);
+    if (change === undefined) return undefined;
+    const { hostId, status } = change;
+    if (event.kind === 'put' && status !== undefined) {
+      this.#put({ hostId, status, modRev: event.entry.modRev }, change);
+    } else this.#remove(change);
+    return change;
   }
 
   #put(known: KnownStatus, { hostId, kind, id }: { hostId: Id; kind: StatusKind; id: string }): void {
