@@ -90,6 +90,7 @@ function references(fields: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(fields).map(([key, value]) => {
       if (key === 'match') return [key, references(value as Record<string, unknown>)];
+      if (key === 'members') return [key, (value as Record<string, unknown>[]).map(references)];
       if (!NAMES_OF_OBJECTS.test(key) || value === undefined) return [key, value];
       return [key, Array.isArray(value) ? value.map((name) => idOf(String(name))) : idOf(String(value))];
     }),

@@ -24,7 +24,7 @@ const LISTED: Readonly<Record<Kind, readonly string[]>> = {
   dhcpSubnet: ['bridgeId', 'prefix', 'gateway', 'dnsServers', 'enabled'],
   dhcpHost: ['subnetId', 'mac', 'address', 'hostname'],
   host: ['alive', 'at', 'age'],
-  tunnelZone: ['encapsulation', 'members'],
+  tunnelZone: ['encapsulation', 'underlayMtuBytes', 'members'],
 };
 
 /** Cells that are not one property. */

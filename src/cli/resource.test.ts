@@ -56,9 +56,11 @@ test('lists of pairs, objects and records have a short form and take JSON', asyn
       options: [{ code: 26, hex: '05dc' }],
     },
   );
-  assert.deepEqual(await bodyOf(server(), 'zone', 'create', 'z', '--members', 'h1=192.0.2.1'), {
+  const zone = ['zone', 'create', 'z', '--members', 'h1=192.0.2.1', '--underlay-mtu-bytes', '1400'];
+  assert.deepEqual(await bodyOf(server(), ...zone), {
     name: 'z',
     members: [{ hostId: idOf(2), address: '192.0.2.1' }],
+    underlayMtuBytes: 1400,
   });
   assert.deepEqual(await bodyOf(server(), 'project', 'create', 'red', '--quotas', 'bridge=3,port=10'), {
     name: 'red',

@@ -25,7 +25,7 @@ const EXAMPLES: Readonly<Record<Kind, string>> = {
     '--bridge web --prefix 10.0.1.0/24 --gateway 10.0.1.1 --dns-servers 10.0.1.1 --routes 10.2.0.0/16=10.0.1.2',
   dhcpHost: '--subnet lan --mac 02:00:00:00:00:02 --address 10.0.1.12 --hostname vm2',
   host: 'h1',
-  tunnelZone: 'underlay --members h1=192.0.2.1,h2=192.0.2.2',
+  tunnelZone: 'underlay --members h1=192.0.2.1,h2=192.0.2.2 --underlay-mtu-bytes 1600',
 };
 
 const article = (noun: string): string => (/^[aeiou]/.test(noun) ? `an ${noun}` : `a ${noun}`);

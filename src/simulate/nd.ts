@@ -122,10 +122,12 @@ function advertisedPrefixes(port: PortNode): { readonly ip: Ip; readonly bits: n
   return [...own, ...more.filter((prefix) => typeof prefix.ip === 'bigint')];
 }
 
+/** What is set, of the bridge before the port; else what the tunnels carry, when that is known. */
 function linkMtu(topology: Topology, port: PortNode): number | undefined {
   const peer = port.peerId === undefined ? undefined : topology.port(port.peerId);
   const bridge = peer === undefined ? undefined : topology.bridge(peer.deviceId);
-  return bridge?.mtuBytes ?? port.object.mtuBytes;
+  const own = bridge === undefined ? undefined : topology.object('bridge', bridge.id)?.mtuBytes;
+  return own ?? port.object.mtuBytes ?? bridge?.mtuBytes;
 }
 
 /** The port's address in the network of `ip`, else its first of that family. */

@@ -10,7 +10,11 @@ export const bridgeSchema = resource(
     adminUp,
     inboundChainId,
     outboundChainId,
-    mtuBytes: Type.Optional(mtuBytes('what its guests may send, told to them by DHCP and router advertisements')),
+    mtuBytes: Type.Optional(
+      mtuBytes(
+        'what its guests may send, told to them by DHCP and router advertisements; none: what the tunnel zones leave',
+      ),
+    ),
     macExpirySeconds: integerOr(300, 5, 86400, 'how long a learned address outlives the last packet from it'),
     floodKey: Type.Integer({ readOnly: true, description: 'number of its flood group, 22 bits' }),
   },

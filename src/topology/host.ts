@@ -2,7 +2,7 @@
 import Type, { type Static } from 'typebox';
 import { familyOf, isMulticastIp, parseIp } from '../packet/address.ts';
 import { type Checking, conflict, type Finding, invalid } from './problem.ts';
-import { type Id, id, ip, resource } from './resource.ts';
+import { type Id, id, ip, mtuBytes, resource } from './resource.ts';
 
 export const hostSchema = resource({}, 'a hypervisor that runs an agent');
 export type Host = Static<typeof hostSchema>;
@@ -16,6 +16,12 @@ export const tunnelZoneSchema = resource(
         { additionalProperties: false },
       ),
       { description: 'hosts and their addresses; two hosts tunnel when they share a zone', default: [] },
+    ),
+    underlayMtuBytes: Type.Optional(
+      mtuBytes(
+        'what the underlay carries; the MTU of bridges and router ports that have none of their own is then what it ' +
+          'leaves to guests: 50 bytes less, 70 on IPv6',
+      ),
     ),
   },
   'hosts that reach each other over one underlay',

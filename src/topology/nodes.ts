@@ -18,7 +18,7 @@ export interface PortNode {
   readonly addresses: readonly InterfaceAddress[];
   /** Bridge ports only. */
   readonly vlan: number | undefined;
-  /** Of a router port: 1500 unless set. */
+  /** Of a router port; unless set what the tunnels carry, else 1500. */
   readonly mtuBytes: number;
   readonly inboundChainId: Id | undefined;
   readonly outboundChainId: Id | undefined;
@@ -35,6 +35,7 @@ export interface BridgeNode {
   readonly adminUp: boolean;
   readonly inboundChainId: Id | undefined;
   readonly outboundChainId: Id | undefined;
+  /** Unless set what the tunnels carry, when that is known. */
   readonly mtuBytes: number | undefined;
   readonly macExpirySeconds: number;
   readonly flood: number;

@@ -49,7 +49,11 @@ export const portSchema = resource(
     vlan: Type.Optional(
       integer(1, 4094, 'on a bridge: frames leave untagged and enter into this VLAN; without it the port is a trunk'),
     ),
-    mtuBytes: Type.Optional(mtuBytes('on a router: longer packets are refused towards their sender; default 1500')),
+    mtuBytes: Type.Optional(
+      mtuBytes(
+        'on a router: longer packets are refused towards their sender; none: what the tunnel zones leave, else 1500',
+      ),
+    ),
     inboundChainId,
     outboundChainId,
     antiSpoofing: flag(

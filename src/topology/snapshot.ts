@@ -16,6 +16,7 @@ import {
   withJumpers,
 } from './graph/chain-node.ts';
 import { type Edits, editedNumbers, editedObjects, editedUsers, editsOf } from './graph/edits.ts';
+import { overlayMtuBytes } from './graph/overlay.ts';
 import { portChanges, portNode } from './graph/port-node.ts';
 import { isUsable, routerChanges, routerNode, type Sources } from './graph/router-node.ts';
 import { emptyState, Snapshot, type State, stateOf, usersOf } from './graph/state.ts';
@@ -53,6 +54,8 @@ export function applyChanges(
     portNumbers: editedNumbers(before.portNumbers, edits.port, (port) => port.tunnelKey),
     floods: editedNumbers(before.floods, edits.bridge, (bridge) => bridge.floodKey),
   };
+  if (edits.tunnelZone.size > 0)
+    state = { ...state, overlayMtuBytes: overlayMtuBytes(state.objects.tunnelZone.values()) };
   const ports = changedPorts(before, state, edits);
   state = { ...state, ports: state.ports.with(ports.map(({ id, now }) => [id, now])) };
   for (const { id, was, now } of ports) changes.push(...portChanges(id, was, now));
@@ -71,7 +74,7 @@ interface PortStep {
   readonly now: PortNode | undefined;
 }
 
-/** Ports that changed, and those whose device came or went: what kind it is shows in their nodes. */
+/** Ports that changed, and those whose node says what their device is or the tunnels carry, and that changed. */
 function changedPorts(before: State, state: State, edits: Edits): PortStep[] {
   const dirty = new Set(edits.port.keys());
   for (const device of [edits.bridge, edits.router]) {
@@ -80,12 +83,18 @@ function changedPorts(before: State, state: State, edits: Edits): PortStep[] {
       for (const port of usersOf(state, 'port.deviceId', id)) dirty.add(port);
     }
   }
+  if (before.overlayMtuBytes !== state.overlayMtuBytes) {
+    for (const [id, port] of before.ports) {
+      if (port.deviceKind === 'router' && port.object.mtuBytes === undefined) dirty.add(id);
+    }
+  }
   return [...dirty].map((id) => {
     const object = state.objects.port.get(id);
     const was = before.ports.get(id);
     if (object === undefined) return { id, was, now: undefined };
-    const now = portNode(object, deviceKindOf(state, object.deviceId));
-    return { id, was, now: was?.object === object && was.deviceKind === now.deviceKind ? was : now };
+    const now = portNode(object, deviceKindOf(state, object.deviceId), state.overlayMtuBytes);
+    const isSame = was?.object === object && was.deviceKind === now.deviceKind && was.mtuBytes === now.mtuBytes;
+    return { id, was, now: isSame ? was : now };
   });
 }
 
@@ -160,6 +169,10 @@ function withBridges(
   for (const id of askers.bridges) dirty.set(id, undefined);
   for (const [id, edit] of edits.bridge) {
     if (edit.before?.outboundChainId !== edit.after?.outboundChainId) dirty.set(id, undefined);
+  }
+  if (before.overlayMtuBytes !== state.overlayMtuBytes) {
+    for (const [id, bridge] of state.objects.bridge)
+      if (bridge.mtuBytes === undefined && !dirty.has(id)) dirty.set(id, new Set());
   }
   for (const id of askers.ports) note(state.ports.get(id)?.deviceId, id);
   for (const { id, was, now } of ports) {

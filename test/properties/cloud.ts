@@ -384,6 +384,15 @@ export const edit: fc.Arbitrary<Edit> = fc.oneof(
       }),
   },
   {
+    weight: 1,
+    arbitrary: maybe([1330, 1400, 9000]).map(
+      (underlayMtuBytes): Edit =>
+        underlayMtuBytes === undefined
+          ? { kind: 'del', of: 'tunnelZone', name: 'z' }
+          : { kind: 'put', of: 'tunnelZone', name: 'z', fields: { underlayMtuBytes } },
+    ),
+  },
+  {
     weight: 3,
     arbitrary: fc.record({
       kind: fc.constant('mac' as const),

@@ -53,7 +53,7 @@ export function bridgeNode(
     adminUp: bridge.adminUp,
     inboundChainId: bridge.inboundChainId,
     outboundChainId: bridge.outboundChainId,
-    mtuBytes: bridge.mtuBytes,
+    mtuBytes: bridge.mtuBytes ?? state.overlayMtuBytes,
     macExpirySeconds: bridge.macExpirySeconds,
     flood: bridge.floodKey,
     portIds: list(was?.portIds, () => true),

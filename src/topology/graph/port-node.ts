@@ -8,8 +8,15 @@ import { same } from './same.ts';
 
 const ROUTER_MTU_BYTES = 1500; // Ethernet's, RFC 894
 
-/** `deviceKind`: what the device is known to be; while it is not known the port itself says, as it was told. */
-export function portNode(object: Port, deviceKind: 'bridge' | 'router' | undefined): PortNode {
+/**
+ * `deviceKind`: what the device is known to be; while it is not known the port itself says, as it was told.
+ * `overlayMtuBytes`: what the tunnels carry, when that is known.
+ */
+export function portNode(
+  object: Port,
+  deviceKind: 'bridge' | 'router' | undefined,
+  overlayMtuBytes: number | undefined,
+): PortNode {
   const kind = deviceKind ?? object.deviceKind ?? 'bridge';
   const { hostId, interfaceName } = object;
   return {
@@ -22,7 +29,7 @@ export function portNode(object: Port, deviceKind: 'bridge' | 'router' | undefin
     mac: object.mac === undefined ? undefined : parseMac(object.mac),
     addresses: object.addresses.map(parseInterfaceAddress).filter((address) => address !== undefined),
     vlan: kind === 'bridge' ? object.vlan : undefined,
-    mtuBytes: object.mtuBytes ?? ROUTER_MTU_BYTES,
+    mtuBytes: object.mtuBytes ?? defaultMtuBytes(object, kind, overlayMtuBytes),
     inboundChainId: object.inboundChainId,
     outboundChainId: object.outboundChainId,
     antiSpoofing: object.antiSpoofing,
@@ -31,6 +38,12 @@ export function portNode(object: Port, deviceKind: 'bridge' | 'router' | undefin
     binding: hostId === undefined || interfaceName === undefined ? undefined : { hostId, interfaceName },
     object,
   };
+}
+
+/** A bound router port leads out of the overlay: to whatever network its interface is on. */
+function defaultMtuBytes({ hostId }: Port, kind: 'bridge' | 'router', overlayMtuBytes = ROUTER_MTU_BYTES): number {
+  if (kind === 'bridge') return ROUTER_MTU_BYTES;
+  return hostId === undefined ? overlayMtuBytes : Math.min(overlayMtuBytes, ROUTER_MTU_BYTES);
 }
 
 /** A port that packets can leave by. */

@@ -26,6 +26,8 @@ export interface State {
   /** Chains that ask, themselves or through jumps, where a packet came in. */
   readonly asking: SharedMap<Id, true>;
   readonly addressSets: SharedMap<Id, AddressSetNode>;
+  /** What bridges and router ports carry that say nothing themselves; undefined: no tunnel zone says. */
+  readonly overlayMtuBytes: number | undefined;
 }
 
 export const NO_IDS: readonly Id[] = [];
@@ -86,6 +88,7 @@ export function emptyState(): State {
     chains: SharedMap.empty(),
     asking: SharedMap.empty(),
     addressSets: SharedMap.empty(),
+    overlayMtuBytes: undefined,
   };
 }
 

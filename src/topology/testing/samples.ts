@@ -95,6 +95,10 @@ const FIELDS: { readonly [K in Kind]?: fc.Arbitrary<Record<string, unknown>> } =
   addressSet: fc.record({ name: fc.constantFrom('', 's'), addresses: few(network) }),
   portGroup: fc.record({ stateful: fc.boolean() }),
   dhcpSubnet: fc.record({ bridgeId: idOf('bridge', 3), prefix: network, enabled: fc.boolean() }),
+  tunnelZone: fc.record({
+    members: fc.constantFrom([], [{ hostId: sampleId('host', 1), address: 'fd00::1' }]),
+    underlayMtuBytes: maybe(fc.constantFrom(1400, 1500, 9000)),
+  }),
   dhcpHost: fc.record({ subnetId: idOf('dhcpSubnet', 2), mac, address: fc.constantFrom('10.0.1.5', '10.0.1.6') }),
 };
 const HOW_MANY: Partial<Record<Kind, number>> = {
@@ -108,6 +112,7 @@ const HOW_MANY: Partial<Record<Kind, number>> = {
   portGroup: 3,
   dhcpSubnet: 2,
   dhcpHost: 3,
+  tunnelZone: 2,
 };
 
 const defined = (fields: Record<string, unknown>) =>
