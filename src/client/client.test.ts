@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import { ApiError, Client, type Fetch, type FetchInit, type WatchFrame } from './client.ts';
+import { ApiError, Client, type Fetch, type FetchInit, type StatusFrame, type WatchFrame } from './client.ts';
 import { ndjson } from './ndjson.ts';
 
 interface Seen extends FetchInit {
@@ -110,7 +110,7 @@ test('an https URL of a server without TLS is told as that', async () => {
 
 test('a transaction, a trace, an applied and a join have the bodies and queries of the contract', async () => {
   const { client, seen } = clientOf(json({}), json({}), json({}), json({}), json({}), json({ items: [] }));
-  await client.transaction([{ op: 'delete', kind: 'port', id: 'p' }]);
+  await client.transaction([{ op: 'delete', kind: 'port', id: 'p', ifMatch: 7 }]);
   await client.trace('p', new Uint8Array([0, 255, 16]));
   await client.applied(12, 5);
   await client.join('secret');
@@ -119,12 +119,12 @@ test('a transaction, a trace, an applied and a join have the bodies and queries 
   assert.deepEqual(
     seen.map((call) => `${call.method} ${call.url.slice('http://server:1'.length)} ${call.body ?? ''}`),
     [
-      'POST /v1/transaction {"operations":[{"op":"delete","kind":"port","id":"p"}]}',
+      'POST /v1/transaction {"operations":[{"op":"delete","kind":"port","id":"p","ifMatch":7}]}',
       'POST /v1/trace {"portId":"p","frame":"00ff10"}',
       'GET /v1/applied?revision=12&timeoutSeconds=5 ',
       'POST /v1/join {"secret":"secret"}',
       'POST /v1/hosts/h/join-token ',
-      'GET /v1/status?kind=port ',
+      'GET /v1/status?limit=1000&kind=port ',
     ],
   );
 });
@@ -165,6 +165,58 @@ test('a watch gives one frame a line, whatever the chunks', async () => {
   for await (const frame of client.watch(3)) frames.push(frame);
   assert.deepEqual(frames, [{ rev: 4 }, { rev: 5, put: [], del: [] }, { reset: true }]);
   assert.equal(seen[0]?.url, 'http://server:1/v1/watch?from=3');
+});
+
+test('status comes page by page', async () => {
+  const { client, seen } = clientOf(
+    json({ items: [{ hostId: 'a' }], revision: 9, pageToken: 't' }),
+    json({ items: [{ hostId: 'b' }], revision: 12 }),
+    json({ items: [], revision: 12 }),
+  );
+  const all = await client.status({ portId: 'p', up: true });
+  assert.deepEqual(
+    all.map(({ hostId }) => hostId),
+    ['a', 'b'],
+  );
+  assert.equal((await client.statusPage({ limit: 1 })).revision, 12);
+  assert.deepEqual(
+    seen.map(({ url }) => url.slice('http://server:1'.length)),
+    [
+      '/v1/status?limit=1000&portId=p&up=true',
+      '/v1/status?limit=1000&portId=p&up=true&pageToken=t',
+      '/v1/status?limit=1',
+    ],
+  );
+});
+
+test('a watch of status begins where it is told to, or now, and ends when it is told to', async () => {
+  const line = '{"rev":70,"put":[],"del":[{"hostId":"h","kind":"port","id":"p"}]}\n';
+  const stop = new AbortController();
+  const endless = (): Response =>
+    new Response(
+      new ReadableStream({
+        start(controller) {
+          controller.enqueue(new TextEncoder().encode(line));
+          stop.signal.addEventListener('abort', () => controller.error(stop.signal.reason));
+        },
+      }),
+    );
+  const { client, seen } = clientOf(() => streamed([line]), endless);
+  const frames: StatusFrame[] = [];
+  for await (const frame of client.watchStatus(68, { hostId: 'h', kind: undefined })) frames.push(frame);
+  for await (const frame of client.watchStatus(undefined, {}, stop.signal)) {
+    frames.push(frame);
+    stop.abort();
+  }
+  const whole = { rev: 70, put: [], del: [{ hostId: 'h', kind: 'port', id: 'p' }] };
+  assert.deepEqual(frames, [whole, whole]);
+  assert.deepEqual(
+    seen.map(({ url, signal }) => [url.slice('http://server:1'.length), signal === stop.signal]),
+    [
+      ['/v1/status/watch?from=68&hostId=h', false],
+      ['/v1/status/watch', true],
+    ],
+  );
 });
 
 test('ndjson joins characters that chunks cut and drops an unfinished line', async () => {

@@ -4,7 +4,7 @@
 import { KINDS, type Kind, type Objects, type Resource, type ResourceRef } from '../topology/kinds.ts';
 import type { Id } from '../topology/resource.ts';
 import type { PortStatus, StatusKind } from '../topology/status.ts';
-import type { AuditReport, HostedStatus } from '../topology/wire.ts';
+import type { AuditReport, HostedStatus, HostedStatusRef } from '../topology/wire.ts';
 import { ndjson } from './ndjson.ts';
 
 /** What `fetch` looks like from here; tests and pinned.ts bring their own. */
@@ -65,8 +65,14 @@ export type Patch<T> = T extends readonly unknown[]
 export type Operation = {
   [K in Kind]:
     | { readonly op: 'create'; readonly kind: K; readonly value: Draft<Objects[K]> }
-    | { readonly op: 'update'; readonly kind: K; readonly id: Id; readonly value: Patch<Objects[K]> }
-    | { readonly op: 'delete'; readonly kind: K; readonly id: Id };
+    | {
+        readonly op: 'update';
+        readonly kind: K;
+        readonly id: Id;
+        readonly value: Patch<Objects[K]>;
+        readonly ifMatch?: number;
+      }
+    | { readonly op: 'delete'; readonly kind: K; readonly id: Id; readonly ifMatch?: number };
 }[Kind];
 
 /** Equality on scalar fields; `tag` looks into `tags`. */
@@ -175,12 +181,28 @@ export interface Version {
   readonly revision: number;
 }
 
-export type WatchFrame =
-  | { readonly rev: number; readonly put: readonly Resource[]; readonly del: readonly ResourceRef[] }
+/** What a watch tells of objects that are `Put` and, when they go, named by `Del`. */
+type Frame<Put, Del> =
+  | { readonly rev: number; readonly put: readonly Put[]; readonly del: readonly Del[] }
   /** The server is there and this far. */
   | { readonly rev: number }
   /** The past that was asked for is gone: list, then watch from the list's revision. The last frame. */
   | { readonly reset: true };
+export type WatchFrame = Frame<Resource, ResourceRef>;
+/** `rev` is the revision of status, which is not that of the configuration: it rises, and has gaps. */
+export type StatusFrame = Frame<HostedStatus, HostedStatusRef>;
+
+/** Equality on these. `portId`, `bridgeId` and `mac` are those that a status is about. */
+export interface StatusFilters {
+  readonly kind?: StatusKind | undefined;
+  readonly hostId?: Id | undefined;
+  readonly id?: string;
+  readonly portId?: Id;
+  readonly bridgeId?: Id;
+  readonly mac?: string;
+  readonly state?: PortStatus['state'];
+  readonly up?: boolean;
+}
 
 interface Call {
   readonly query?: Filters;
@@ -242,7 +264,7 @@ export class Client {
     return Number(response.headers.get('ayatori-revision'));
   }
 
-  /** All operations or none. `objects` in the order of the operations that left one. */
+  /** All operations or none. `objects` in the order of the operations that left one. `ifMatch` as with `update`. */
   async transaction(
     operations: readonly Operation[],
   ): Promise<{ readonly revision: number; readonly objects: readonly unknown[] }> {
@@ -251,17 +273,35 @@ export class Client {
 
   /** Changes after `from`, one frame a revision. Ends with the server, the signal, or a reset; it does not reconnect. */
   async *watch(from: number, signal?: AbortSignal): AsyncGenerator<WatchFrame> {
-    const response = await this.#call('GET', '/v1/watch', { query: { from }, signal });
-    try {
-      for await (const frame of ndjson(response)) yield frame as WatchFrame;
-    } catch (error) {
-      if (signal?.aborted !== true) throw unreachable(this.url, error);
-    }
+    yield* this.#frames<WatchFrame>('/v1/watch', { from }, signal);
   }
 
-  async status(filters: { readonly kind?: StatusKind; readonly hostId?: Id } = {}): Promise<readonly HostedStatus[]> {
-    const answer = await this.#json<{ items: HostedStatus[] }>('GET', '/v1/status', { query: filters });
-    return answer.items;
+  /** All live status that fits, by host, kind and id; not one snapshot when there are more than 1,000. */
+  async status(filters: StatusFilters = {}): Promise<readonly HostedStatus[]> {
+    const items: HostedStatus[] = [];
+    let pageToken: string | undefined;
+    do {
+      const page = await this.statusPage({ limit: PAGE, ...filters, pageToken });
+      items.push(...page.items);
+      pageToken = page.pageToken;
+    } while (pageToken !== undefined);
+    return items;
+  }
+
+  /** One page, with the revision of status to watch from. */
+  async statusPage(
+    query: StatusFilters & { readonly limit?: number; readonly pageToken?: string | undefined } = {},
+  ): Promise<{ readonly items: readonly HostedStatus[]; readonly revision: number; readonly pageToken?: string }> {
+    return this.#json('GET', '/v1/status', { query: { ...query } });
+  }
+
+  /** Changes of status after `from`, or from now on; like `watch`. */
+  async *watchStatus(
+    from: number | undefined,
+    filters: Pick<StatusFilters, 'kind' | 'hostId'> = {},
+    signal?: AbortSignal,
+  ): AsyncGenerator<StatusFrame> {
+    yield* this.#frames<StatusFrame>('/v1/status/watch', { from, ...filters }, signal);
   }
 
   /** Interfaces by host and name, page by page as they are taken. */
@@ -318,6 +358,15 @@ export class Client {
 
   async version(): Promise<Version> {
     return this.#json('GET', '/v1/version');
+  }
+
+  async *#frames<F>(where: string, query: Filters, signal: AbortSignal | undefined): AsyncGenerator<F> {
+    const response = await this.#call('GET', where, { query, signal });
+    try {
+      for await (const frame of ndjson(response)) yield frame as F;
+    } catch (error) {
+      if (signal?.aborted !== true) throw unreachable(this.url, error);
+    }
   }
 
   async #json<T>(method: string, where: string, call: Call = {}): Promise<T> {

@@ -292,6 +292,37 @@ test('a transaction is all or nothing, and says which operation is wrong', async
   assert.equal(parts.config.topology.objects('bridge').size, 0);
 });
 
+test('operations of a transaction are held to the revisions that were read', async (t) => {
+  const { must, call } = await open(t);
+  const [one, two] = [await must('POST', '/v1/bridges', {}), await must('POST', '/v1/bridges', {})];
+  const update = (ifMatch: unknown) => ({ op: 'update', kind: 'bridge', id: one.id, value: { name: 'x' }, ifMatch });
+  const remove = (ifMatch: unknown) => ({ op: 'delete', kind: 'bridge', id: two.id, ifMatch });
+  const transaction = (...operations: object[]) => call('POST', '/v1/transaction', { operations });
+  for (const [operations, path] of [
+    [[update(one.revision), remove(two.revision - 1)], '/operations/1'],
+    [[update(one.revision + 1), remove(two.revision)], '/operations/0'],
+  ] as const) {
+    const { status, body } = await transaction(...operations);
+    assert.deepEqual([status, body.code, body.path], [412, 'stale', path]);
+  }
+  assert.equal((await must('GET', `/v1/bridges/${one.id}`)).name, '', 'nothing of it was done');
+  for (const wrong of ['3', -1, 1.5, null, '*']) {
+    const { status, body } = await transaction(update(wrong));
+    assert.deepEqual([status, body.code, body.path], [400, 'malformed', '/operations/0/ifMatch'], String(wrong));
+  }
+  const create = await transaction({ op: 'create', kind: 'bridge', value: {}, ifMatch: 1 });
+  assert.deepEqual([create.status, create.body.path], [400, '/operations/0/ifMatch']);
+
+  // The revision is that of before the transaction, whatever stands before the operation.
+  const id = '00000000-0000-4000-8000-000000000001';
+  const made = { op: 'create', kind: 'bridge', value: { id } };
+  const late = await transaction(made, { op: 'delete', kind: 'bridge', id, ifMatch: 1 });
+  assert.deepEqual([late.status, late.body.path], [412, '/operations/1']);
+  assert.match(late.body.message, /not there before this transaction/);
+  assert.equal((await transaction(update(one.revision), update(one.revision), remove(two.revision))).status, 200);
+  assert.equal((await transaction(update(one.revision))).status, 412);
+});
+
 test('operations of a transaction may name each other in any order', async (t) => {
   const { must } = await open(t);
   const [bridge, port] = [randomUUID(), randomUUID()];

@@ -156,13 +156,13 @@ function operationsOf(json: unknown): Operation[] {
 
 const FIELDS_OF = {
   create: ['op', 'kind', 'value'],
-  update: ['op', 'kind', 'id', 'value'],
-  delete: ['op', 'kind', 'id'],
+  update: ['op', 'kind', 'id', 'value', 'ifMatch'],
+  delete: ['op', 'kind', 'id', 'ifMatch'],
 } as const;
 
 function operationOf(json: unknown, at: string): Operation {
   if (!isRecord(json)) throw new ApiError('malformed', 'an operation is an object {op, kind, ...}', at);
-  const { op, kind, id, value } = json;
+  const { op, kind, id, value, ifMatch } = json;
   if (op !== 'create' && op !== 'update' && op !== 'delete') {
     throw new ApiError('malformed', 'op is one of create, update, delete', `${at}/op`);
   }
@@ -176,7 +176,11 @@ function operationOf(json: unknown, at: string): Operation {
   const common = { kind: kind as Kind, at: `${at}/value` };
   if (op === 'create') return { op, ...common, value };
   if (typeof id !== 'string') throw new ApiError('malformed', 'id is the id of the object', `${at}/id`);
-  return op === 'update' ? { op, ...common, id, value } : { op, ...common, id };
+  if (ifMatch !== undefined && !(Number.isSafeInteger(ifMatch) && Number(ifMatch) >= 0)) {
+    throw new ApiError('malformed', 'ifMatch is the revision that the object must have', `${at}/ifMatch`);
+  }
+  const held = ifMatch === undefined ? {} : { ifMatch: ifMatch as number };
+  return op === 'update' ? { op, ...common, id, value, ...held } : { op, ...common, id, ...held };
 }
 
 const isRecord = (value: unknown): value is Json =>

@@ -94,12 +94,22 @@ function perform(draft: Draft, operation: Operation, context: PlanContext): { id
   if (operation.op === 'create') return create(draft, kind, operation.value, at, context);
   const before = draft.get(kind, operation.id);
   if (before === undefined) throw new ApiError('notFound', `there is no ${kind} ${operation.id}`, idPlace(at));
-  if (operation.ifMatch !== undefined && before.revision !== operation.ifMatch) {
-    throw new ApiError('stale', `${kind} ${before.id} is at revision ${before.revision}, not ${operation.ifMatch}`);
-  }
+  if (operation.ifMatch !== undefined) checkRevision(draft.topology.object(kind, operation.id), operation);
   if (operation.op === 'delete') draft.remove(kind, operation.id);
   else update(draft, kind, before, operation.value, at);
   return { id: operation.id, created: false };
+}
+
+/** `there`: the object before the request. */
+function checkRevision(
+  there: Objects[Kind] | undefined,
+  operation: Exclude<Operation, { readonly op: 'create' }>,
+): void {
+  const { kind, id, ifMatch, at } = operation;
+  if (there?.revision === ifMatch) return;
+  const is =
+    there === undefined ? 'was not there before this transaction' : `is at revision ${there.revision}, not ${ifMatch}`;
+  throw new ApiError('stale', `${kind} ${id} ${is}`, operationPlace(at));
 }
 
 function create<K extends Kind>(
@@ -146,8 +156,9 @@ function firstOf(problems: readonly DocumentProblem[], at: string) {
   return new ApiError(first!.code, first!.message + more, at + first!.path);
 }
 
-/** In a transaction an operation's id stands beside its value. */
-const idPlace = (at: string): string | undefined => (at === '' ? undefined : at.replace(/\/value$/, '/id'));
+/** In a transaction the place of the operation itself; its id stands beside its value. */
+const operationPlace = (at: string): string | undefined => (at === '' ? undefined : at.replace(/\/value$/, ''));
+const idPlace = (at: string): string | undefined => (at === '' ? undefined : `${operationPlace(at)}/id`);
 
 /** Revision and times of everything that has really changed. */
 function stamp(draft: Draft, { revision, now }: PlanContext): void {
