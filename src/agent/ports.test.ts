@@ -40,14 +40,15 @@ interface Around {
   /** `host/port` pairs that are up. */
   up?: [string, number][];
   hosts?: number[];
-  refused?: string;
+  /** The server's about every port. */
+  word?: PortStatus['state'] | undefined;
   /** Of what the host itself needs. */
   reserved?: string;
 }
 
 function surroundings(
   topology: Topology,
-  { interfaces = [], up = [], hosts = [2, 3], refused, reserved }: Around = {},
+  { interfaces = [], up = [], hosts = [2, 3], reserved, ...rest }: Around = {},
 ): Surroundings {
   return {
     hostId: ME,
@@ -57,16 +58,20 @@ function surroundings(
     indexOf: (hostId) => [ME, PEER, THIRD].indexOf(hostId),
     isUp: (hostId, portId) => up.some(([host, n]) => host === hostId && sampleId('port', n) === portId),
     reserved: ({ name }) => (name === reserved ? 'the host needs it' : undefined),
-    refused: () => refused,
+    word: (id) => {
+      const state = 'word' in rest ? rest.word : 'claimed';
+      return state && { kind: 'port', id, state, ...(state === 'refused' ? { why: 'host h2 still holds it' } : {}) };
+    },
   };
 }
 
 /** The operations from one state of the world to another, one a line. */
 function way(to: Surroundings, from?: Surroundings): string[] {
-  const actual = from === undefined ? NO_WIRING : desiredWiring(from).wiring;
-  return diffWiring(desiredWiring(to).wiring, actual).map(formatOperation);
+  const actual = from === undefined ? NO_WIRING : desiredWiring(from, NO_WIRING.plugs).wiring;
+  return diffWiring(desiredWiring(to, actual.plugs).wiring, actual).map(formatOperation);
 }
-const states = (around: Surroundings) => desiredWiring(around).statuses.map(({ state, why }) => why ?? state);
+const statuses = (around: Surroundings) => desiredWiring(around, NO_WIRING.plugs).statuses;
+const states = (around: Surroundings) => statuses(around).map(({ state, why }) => why ?? state);
 
 const TAP0 = found('tap0', 10, { tap: true });
 const HOST_LINES = [
@@ -133,19 +138,33 @@ test('a port that moved away is unplugged and sent on to its new host', () => {
   assert.deepEqual(way(after, before), ['unplug 5', 'port 5 at host 1', 'flood 100001 ports [] hosts [1]']);
 });
 
-test('a port that another host still has up is claimed and not plugged', () => {
-  const around = surroundings(network(bound(5, ME, 'tap0')), { interfaces: [TAP0], up: [[PEER, 5]] });
-  assert.deepEqual(states(around), ['still up on host host2']);
-  assert.equal(
-    way(around).some((line) => line.startsWith('plug')),
-    false,
-  );
+test('a port is claimed first, and plugged when the server has confirmed it', () => {
+  const topology = network(bound(5, ME, 'tap0'));
+  const claiming = surroundings(topology, { interfaces: [TAP0], word: undefined });
+  const confirmed = surroundings(topology, { interfaces: [TAP0], word: 'claimed' });
+  assert.deepEqual(statuses(claiming), [
+    { kind: 'port', id: sampleId('port', 5), state: 'claimed', why: 'no server has confirmed it yet' },
+  ]);
+  assert.deepEqual(way(claiming), [...HOST_LINES, 'flood 100001 ports [] hosts []']);
+  assert.deepEqual(way(confirmed, claiming), ['port 5 at tap0', 'flood 100001 ports [5] hosts []', 'plug 5 tap0 tap']);
+  assert.deepEqual(states(confirmed), ['up']);
 });
 
-test('a port that the server refused is not plugged, and said to be refused until the server says otherwise', () => {
-  const around = surroundings(network(bound(5, ME, 'tap0')), { interfaces: [TAP0], refused: 'host h2 still holds it' });
-  assert.deepEqual(desiredWiring(around).statuses, [
-    { kind: 'port', id: sampleId('port', 5), state: 'refused', why: 'host h2 still holds it' },
+test('what is plugged stays so while no server says otherwise', () => {
+  const topology = network(bound(5, ME, 'tap0'));
+  const before = surroundings(topology, { interfaces: [TAP0] });
+  assert.deepEqual(way(surroundings(topology, { interfaces: [TAP0], word: undefined }), before), []);
+  assert.deepEqual(way(surroundings(topology, { interfaces: [TAP0], word: 'refused' }), before), [
+    'unplug 5',
+    'port 5 nowhere',
+    'flood 100001 ports [] hosts []',
+  ]);
+});
+
+test('a port that the server refused is not plugged, and claimed on', () => {
+  const around = surroundings(network(bound(5, ME, 'tap0')), { interfaces: [TAP0], word: 'refused' });
+  assert.deepEqual(statuses(around), [
+    { kind: 'port', id: sampleId('port', 5), state: 'claimed', why: 'host h2 still holds it' },
   ]);
   assert.equal(
     way(around).some((line) => line.startsWith('plug')),
@@ -153,10 +172,10 @@ test('a port that the server refused is not plugged, and said to be refused unti
   );
 });
 
-test('the second port on one interface is refused', () => {
+test('the second port on one interface stays down', () => {
   const around = surroundings(network(bound(5, ME, 'tap0'), bound(6, ME, 'tap0')), { interfaces: [TAP0] });
   assert.deepEqual(states(around), ['up', `interface tap0 carries port ${sampleId('port', 5)} already`]);
-  assert.deepEqual(desiredWiring(around).statuses[1]?.state, 'refused');
+  assert.deepEqual(statuses(around)[1]?.state, 'down');
 });
 
 test('an interface without carrier is plugged but its port is down', () => {
@@ -174,26 +193,26 @@ test('a host that left the zone goes after everything that led to it', () => {
 
 function portsOver(datapath: FakeDatapath) {
   let now = 0;
-  const statuses: (readonly PortStatus[])[] = [];
+  const told: (readonly PortStatus[])[] = [];
   const raised: string[] = [];
   const ports = new Ports({
     datapath,
     log: memoryLog(),
     now: () => now,
     raise: (name) => raised.push(name),
-    onStatuses: (told) => statuses.push(told),
+    onStatuses: (some) => told.push(some),
   });
-  return { ports, statuses, raised, pass: (ms: number) => (now += ms) };
+  return { ports, told, raised, pass: (ms: number) => (now += ms) };
 }
 
-test('an operation that fails is refused, tried again later, and told when it works', () => {
+test('a port whose wiring fails is down, tried again later, and told when it works', () => {
   const datapath = new FakeDatapath();
-  const { ports, statuses, raised, pass } = portsOver(datapath);
+  const { ports, told, raised, pass } = portsOver(datapath);
   const around = surroundings(network(bound(5, ME, 'tap0')), { interfaces: [TAP0] });
   datapath.failPlug = 'the interface is busy';
   ports.wire(around);
-  assert.deepEqual(statuses.at(-1), [
-    { kind: 'port', id: sampleId('port', 5), state: 'refused', why: 'the interface is busy' },
+  assert.deepEqual(told.at(-1), [
+    { kind: 'port', id: sampleId('port', 5), state: 'down', why: 'the interface is busy' },
   ]);
   const first = ports.retryAt;
   ports.wire(around);
@@ -201,7 +220,7 @@ test('an operation that fails is refused, tried again later, and told when it wo
   datapath.failPlug = undefined;
   pass(1000);
   ports.wire(around);
-  assert.deepEqual(statuses.at(-1), [{ kind: 'port', id: sampleId('port', 5), state: 'up' }]);
+  assert.deepEqual(told.at(-1), [{ kind: 'port', id: sampleId('port', 5), state: 'up' }]);
   assert.equal(ports.retryAt, Number.POSITIVE_INFINITY);
   assert.deepEqual(raised, ['tap0']);
 });
@@ -226,10 +245,10 @@ test('an interface that the host needs for itself is not plugged, and unplugged 
   const before = surroundings(topology, { interfaces: [TAP0] });
   const after = surroundings(topology, { interfaces: [TAP0], reserved: 'tap0' });
   assert.deepEqual(way(after, before), ['unplug 5', 'port 5 nowhere', 'flood 100001 ports [] hosts []']);
-  assert.deepEqual(desiredWiring(after).statuses[0], {
+  assert.deepEqual(statuses(after)[0], {
     kind: 'port',
     id: sampleId('port', 5),
-    state: 'refused',
+    state: 'down',
     why: 'the host needs it',
   });
 });

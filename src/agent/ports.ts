@@ -4,7 +4,10 @@
 //   topology, interfaces, status of others ─► desiredWiring ─► diffWiring ─► operations ─► data path
 //                                                                               │ one fails: tried again, with backoff
 //                                                                               ▼
-//                                                              status of the host's ports: claimed up down refused
+//                                                              status of the host's ports: claimed, up, down
+//
+// A port that is bound here is claimed first, and plugged when the server has confirmed that: nobody else delivers it
+// then. What is plugged stays so until the server says otherwise, with and without a server.
 
 import type { Datapath, Delivery, FloodGroup, UnderlayHost } from '../datapath/datapath.ts';
 import type { Log } from '../lib/log.ts';
@@ -47,8 +50,8 @@ export interface Surroundings {
   readonly isUp: (hostId: Id, portId: Id) => boolean;
   /** Why the interface cannot carry a port; undefined: it can. */
   readonly reserved: (found: InterfaceInfo) => string | undefined;
-  /** Why the server refused this host the port; undefined: it did not. */
-  readonly refused: (portId: Id) => string | undefined;
+  /** The server's last word about this host's claim to the port; undefined: none yet. */
+  readonly word: (portId: Id) => PortStatus | undefined;
 }
 
 export type Operation =
@@ -59,7 +62,10 @@ export type Operation =
   | { readonly kind: 'unplug'; readonly port: number };
 
 /** The wiring that the topology asks for, and what to say of each port that is bound to this host. */
-export function desiredWiring(around: Surroundings): { readonly wiring: Wiring; readonly statuses: PortStatus[] } {
+export function desiredWiring(
+  around: Surroundings,
+  plugged: ReadonlyMap<number, Plug>,
+): { readonly wiring: Wiring; readonly statuses: PortStatus[] } {
   const hosts = new Map<number, UnderlayHost>();
   for (const [hostId, underlay] of around.underlay) hosts.set(around.indexOf(hostId), underlay);
   const plugs = new Map<number, Plug>();
@@ -75,10 +81,9 @@ export function desiredWiring(around: Surroundings): { readonly wiring: Wiring; 
       if (place !== undefined) places.set(port.number, place);
       continue;
     }
-    const status = localStatus(port, around, taken);
+    const { status, found } = localPort(port, around, taken, plugged.has(port.number));
     statuses.push(status);
-    const found = around.interfaces.get(port.binding.interfaceName);
-    if (found === undefined || status.state === 'refused' || status.state === 'claimed') continue;
+    if (found === undefined) continue;
     taken.set(found.name, port);
     plugs.set(port.number, { interfaceName: found.name, ifindex: found.ifindex, tap: found.tap });
     places.set(port.number, { kind: 'local', interfaceName: found.name, ifindex: found.ifindex });
@@ -180,15 +185,15 @@ export class Ports {
 
   /** Makes the data path what the surroundings ask for, as far as it can be done now. */
   wire(around: Surroundings): void {
-    const { wiring, statuses } = desiredWiring(around);
-    const refused = new Map<number, string>();
+    const { wiring, statuses } = desiredWiring(around, this.#actual.plugs);
+    const failures = new Map<number, string>();
     let failed = false;
     for (const operation of diffWiring(wiring, this.#actual)) {
       try {
         this.#apply(operation);
       } catch (error) {
         failed = true;
-        if ('port' in operation) refused.set(operation.port, (error as Error).message);
+        if ('port' in operation) failures.set(operation.port, (error as Error).message);
         this.#options.log.warn('wiring failed; trying again', { operation: formatOperation(operation), error });
       }
     }
@@ -196,8 +201,8 @@ export class Ports {
     this.#retryMs = failed ? Math.min(this.#retryMs * 2, WIRING_RETRY_MAX_MS) : WIRING_RETRY_MS;
     this.#options.onStatuses(
       statuses.map((status) => {
-        const why = refused.get(around.topology.port(status.id)!.number);
-        return why === undefined ? status : { kind: 'port', id: status.id, state: 'refused', why };
+        const why = failures.get(around.topology.port(status.id)!.number);
+        return why === undefined ? status : { kind: 'port', id: status.id, state: 'down', why };
       }),
     );
   }
@@ -246,26 +251,28 @@ function remotePlace(hostId: Id, portId: Id, around: Surroundings): Place | unde
   return { kind: 'remote', host: around.indexOf(hostId) };
 }
 
-function localStatus(port: PortNode, around: Surroundings, taken: ReadonlyMap<string, PortNode>): PortStatus {
-  const { id } = port;
+/** What to say of a port that is bound here, and the interface that it is to be plugged into now. */
+function localPort(
+  port: PortNode,
+  around: Surroundings,
+  taken: ReadonlyMap<string, PortNode>,
+  plugged: boolean,
+): { readonly status: PortStatus; readonly found?: InterfaceInfo } {
   const { interfaceName } = port.binding!;
+  const say = (state: 'claimed' | 'down', why: string): { readonly status: PortStatus } => ({
+    status: { kind: 'port', id: port.id, state, why },
+  });
   const found = around.interfaces.get(interfaceName);
-  if (found === undefined) return { kind: 'port', id, state: 'down', why: `no interface ${interfaceName} on the host` };
+  if (found === undefined) return say('down', `no interface ${interfaceName} on the host`);
   const reserved = around.reserved(found);
-  if (reserved !== undefined) return { kind: 'port', id, state: 'refused', why: reserved };
+  if (reserved !== undefined) return say('down', reserved);
   const first = taken.get(interfaceName);
-  if (first !== undefined) {
-    return { kind: 'port', id, state: 'refused', why: `interface ${interfaceName} carries port ${first.id} already` };
-  }
-  const refused = around.refused(id);
-  if (refused !== undefined) return { kind: 'port', id, state: 'refused', why: refused };
-  for (const host of around.topology.objects('host').values()) {
-    if (host.id !== around.hostId && around.isUp(host.id, id)) {
-      return { kind: 'port', id, state: 'claimed', why: `still up on host ${host.name}` };
-    }
-  }
-  if (!found.up) return { kind: 'port', id, state: 'down', why: `interface ${interfaceName} has no carrier` };
-  return { kind: 'port', id, state: 'up' };
+  if (first !== undefined) return say('down', `interface ${interfaceName} carries port ${first.id} already`);
+  const word = around.word(port.id);
+  if (word?.state === 'refused') return say('claimed', word.why ?? 'the server refused it');
+  if (word === undefined && !plugged) return say('claimed', 'no server has confirmed it yet');
+  if (!found.up) return { ...say('down', `interface ${interfaceName} has no carrier`), found };
+  return { status: { kind: 'port', id: port.id, state: 'up' }, found };
 }
 
 function desiredFloods(

@@ -304,17 +304,23 @@ test('a snapshot replaces everything, touches only what differs, and brings the 
   assertSound(host);
 });
 
-test('the server’s word about a port of this host holds until it is taken back', () => {
+test('the server’s word about a port of this host holds until it is taken back, or the port is bound elsewhere', () => {
   const host = hostWith(...NETWORK);
-  const word = (state: 'refused' | 'claimed'): HostedStatus => ({
-    hostId: HERE,
-    status: { kind: 'port', id: sampleId('port', 5), state, why: 'host h2 still holds it' },
-  });
-  assert.equal(host.replica.refused(sampleId('port', 5)), undefined);
-  host.hear(word('refused'));
-  assert.equal(host.replica.refused(sampleId('port', 5)), 'host h2 still holds it');
-  host.hear(word('claimed'));
-  assert.equal(host.replica.refused(sampleId('port', 5)), undefined);
+  const id = sampleId('port', 5);
+  const say = (state: 'refused' | 'claimed'): void => host.hear({ hostId: HERE, status: { kind: 'port', id, state } });
+  const word = (): string | undefined => host.replica.word(id)?.state;
+  assert.equal(word(), undefined);
+  say('refused');
+  assert.equal(word(), 'refused');
+  say('claimed');
+  assert.equal(word(), 'claimed');
+
+  const here = NETWORK.find(({ value }) => value.id === id)!;
+  host.change([{ ...here, value: { ...here.value, hostId: ELSEWHERE } } as Resource]);
+  assert.equal(word(), undefined);
+  say('claimed');
+  host.change([here]);
+  assert.equal(word(), undefined, 'a word from before is not about the new claim');
 });
 
 test('half a snapshot is forgotten with the connection that broke in the middle of it', () => {

@@ -26,6 +26,7 @@ import { KIND_NAMES, type Resource, type ResourceRef } from '../topology/kinds.t
 import type { Topology } from '../topology/nodes.ts';
 import type { Id } from '../topology/resource.ts';
 import { applyChanges, emptyTopology } from '../topology/snapshot.ts';
+import type { PortStatus } from '../topology/status.ts';
 import type { HostedStatus, ServerFrame } from '../topology/wire.ts';
 import { sameActions } from './audit.ts';
 import type { Journal, JournalRecord } from './host/journal.ts';
@@ -119,10 +120,13 @@ export class Replica {
     return known?.kind === 'port' && known.state === 'up';
   }
 
-  /** Why the server refused this host a port: another host still holds it. Undefined: it did not, or not any more. */
-  refused(portId: Id): string | undefined {
+  /**
+   * The server's last word about this host's claim to a port that is bound to it. It ends when the port is bound
+   * elsewhere: one that comes back is claimed anew.
+   */
+  word(portId: Id): PortStatus | undefined {
     const word = this.#remote.get(this.#parts.hostId, 'port', portId);
-    return word?.kind === 'port' && word.state === 'refused' ? (word.why ?? 'the server refused it') : undefined;
+    return word?.kind === 'port' ? word : undefined;
   }
 
   /** A frame of the server. It is on disk before it is applied. */
@@ -232,6 +236,7 @@ export class Replica {
     for (const hosted of status) this.#remote.put(hosted);
     this.#loaded = true;
     this.#become(parts.at(-1)!.revision, changed, del);
+    for (const { hostId, status: word } of status) if (hostId === this.#parts.hostId) this.#forgetWord(word.id);
     this.#learned(this.learned.remoteSnapshot(status, this.#connectedUntil, this.#parts.now()));
   }
 
@@ -252,6 +257,7 @@ export class Replica {
   #become(revision: number, put: readonly Resource[], del: readonly ResourceRef[]): void {
     const { topology, changes } = applyChanges(this.#topology, { revision, put, del });
     this.#topology = topology;
+    for (const { kind, value } of put) if (kind === 'port') this.#forgetWord(value.id);
     this.#parts.onPlaces();
     this.touch(changes.map(touchedBy));
     this.#learned(this.learned.remote([], this.#remote.dropAbout(del), this.#parts.now()));
@@ -261,10 +267,19 @@ export class Replica {
   #heard(put: readonly HostedStatus[], del: Extract<ServerFrame, { kind: 'status' }>['del']): void {
     for (const ref of del) this.#remote.delete(ref);
     for (const hosted of put) this.#remote.put(hosted);
+    for (const { hostId, status } of put) if (hostId === this.#parts.hostId) this.#forgetWord(status.id);
     this.#learned(this.learned.remote(put, del, this.#parts.now()));
     if (put.some(({ status }) => status.kind === 'port') || del.some(({ kind }) => kind === 'port')) {
       this.#parts.onPlaces();
     }
+  }
+
+  /** A word about a port that is bound elsewhere is old. One about a port that is not known yet is kept for it. */
+  #forgetWord(portId: Id): void {
+    const { hostId } = this.#parts;
+    const port = this.#topology.port(portId);
+    if (port !== undefined && port.binding?.hostId !== hostId)
+      this.#remote.delete({ hostId, kind: 'port', id: portId });
   }
 
   /** On disk, told to others, and to the flows that asked. */

@@ -24,7 +24,10 @@ export interface InterfaceStatus {
   readonly portId?: Id;
 }
 
-/** status/<host>/port/<port id>: the host claims or delivers the port. Others send only after `up`. */
+/**
+ * status/<host>/port/<port id>: the host claims or delivers the port. It plugs it when a server has confirmed the claim,
+ * by sending it back; others send only after `up`. `refused` is a server's word: another host holds the port.
+ */
 export interface PortStatus {
   readonly kind: 'port';
   readonly id: Id;

@@ -100,7 +100,7 @@ export class HostWiring {
       indexOf: (id) => this.#indexOf(id),
       isUp: (id, portId) => replica.isUp(id, portId),
       reserved: (found) => whyReserved(found, lifelines),
-      refused: (portId) => replica.refused(portId),
+      word: (portId) => replica.word(portId),
     });
   }
 

@@ -110,7 +110,10 @@ export class FakeServer {
     });
     const told = put.map((status) => ({ hostId, status }));
     for (const hosted of told) this.#statuses.set(`${hostId}/${hosted.status.kind}/${hosted.status.id}`, hosted);
-    for (const [id, socket] of this.#agents) if (id !== hostId) send(socket, { kind: 'status', put: told, del: refs });
+    const ports = told.filter(({ status }) => status.kind === 'port');
+    for (const [id, socket] of this.#agents) {
+      send(socket, id === hostId ? { kind: 'status', put: ports, del: [] } : { kind: 'status', put: told, del: refs });
+    }
   }
 }
 

@@ -176,8 +176,9 @@ test('status goes up, and down to the agents whose devices it is about', LIMIT, 
   ]);
   a1.say([], [{ kind: 'mac', id: mac(bridge.id, '01', p1.id).id }]);
   await a2.until(() => a2.statuses.size === 1);
-  // A host is not told its own words, and a host without the bridge hears nothing of it.
-  assert.deepEqual([a1.statuses.size, a3.statuses.size], [0, 0]);
+  // A host is told what became of its words about ports and of no others, a host without the bridge nothing.
+  assert.deepEqual([...a1.statuses.values()], [up(p1.id)]);
+  assert.equal(a3.statuses.size, 0);
   // Who comes later is told with the snapshot.
   const late = await site.agent(two);
   assert.deepEqual(late.port(one.id, p1.id), up(p1.id));
@@ -241,6 +242,50 @@ test('a port is held by one host; the next one gets it when that one lets go', L
   await site.close();
 });
 
+test('a claim is confirmed to the host that made it, whenever it is made', LIMIT, async () => {
+  const site = await openSite();
+  const one = await site.host('one');
+  const bridge = await site.must('POST', '/v1/bridges', {});
+  const port = await boundPort(site, bridge.id, one.id);
+  const agent = await site.agent(one);
+  const confirmations = (): number =>
+    agent.frames.filter(
+      (frame) =>
+        frame.kind === 'status' && frame.put.some(({ hostId, status }) => hostId === one.id && status.id === port.id),
+    ).length;
+  agent.say([claimed(port.id)]);
+  await agent.until(() => confirmations() === 1);
+  assert.equal(site.server.parts.liveStatus.claim(port.id)?.hostId, one.id);
+  // The agent has forgotten, and asks again: for the store nothing changes.
+  agent.say([claimed(port.id)]);
+  await agent.until(() => confirmations() === 2);
+  // A connection that comes later has it from the snapshot.
+  const later = await site.agent(one);
+  await later.until(() => later.port(one.id, port.id)?.state === 'claimed');
+  await site.close();
+});
+
+test('a host keeps a port whose interface is away, and lets go of one that it says nothing of', LIMIT, async () => {
+  const site = await openSite();
+  const one = await site.host('one');
+  const bridge = await site.must('POST', '/v1/bridges', {});
+  const port = await boundPort(site, bridge.id, one.id);
+  const agent = await site.agent(one);
+  const down: PortStatus = { kind: 'port', id: port.id, state: 'down', why: 'no interface' };
+  const holder = () => site.server.parts.liveStatus.claim(port.id)?.hostId;
+  agent.say([down]);
+  await agent.until(() => agent.port(one.id, port.id)?.state === 'down');
+  assert.equal(holder(), one.id);
+  agent.say([up(port.id)]);
+  await agent.until(() => agent.port(one.id, port.id)?.state === 'up');
+  agent.say([down]);
+  await agent.until(() => agent.port(one.id, port.id)?.state === 'down');
+  assert.equal(holder(), one.id);
+  agent.say([], [{ kind: 'port', id: port.id }]);
+  await settled(() => holder() === undefined);
+  await site.close();
+});
+
 test('a host that is gone for good is given up, and its ports are free', LIMIT, async () => {
   const site = await openSite({ leaseSeconds: 1, expireMs: 100 });
   const [one, two] = [await site.host('one'), await site.host('two')];
@@ -265,9 +310,11 @@ test('a host that is gone for good is given up, and its ports are free', LIMIT, 
   assert.equal((await site.must('GET', `/v1/hosts/${one.id}`)).status.alive, false);
   // Who watches status is told of each, its life first.
   const { statusHistory } = site.server.parts;
-  const gone = statusHistory.since(whole)!.flatMap(({ changes }) =>
-    changes.flatMap(({ hostId, kind, status }) => (hostId === one.id && status === undefined ? [kind] : [])),
-  );
+  const gone = statusHistory
+    .since(whole)!
+    .flatMap(({ changes }) =>
+      changes.flatMap(({ hostId, kind, status }) => (hostId === one.id && status === undefined ? [kind] : [])),
+    );
   assert.deepEqual([gone[0], gone.slice(1).sort()], ['alive', ['mac', 'port']]);
   await site.close();
 });

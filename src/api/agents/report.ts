@@ -27,43 +27,33 @@ export class Report {
   readonly #parts: ReportParts;
   /** `<kind>/<id>` -> what the host said last and the store does not have yet; undefined: it is gone. */
   readonly #pending = new Map<string, Status | undefined>();
-  /** Port -> what the host takes to be so: what it said or was told last. */
-  readonly #ports = new Map<Id, PortStatus>();
+  readonly #confirm: (status: PortStatus) => void;
   readonly #lessons = new Lessons();
   #running: Promise<void> | undefined;
   #closed = false;
   #complained = false;
 
-  constructor(hostId: Id, parts: ReportParts) {
+  /** `confirm` is told of claims that the store has as they are said: nothing changes, so nobody else tells the host. */
+  constructor(hostId: Id, parts: ReportParts, confirm: (status: PortStatus) => void) {
     this.#hostId = hostId;
     this.#parts = parts;
-  }
-
-  /** Whether the host must be told this of its own port: it said, or was told, something else last. */
-  corrects(status: PortStatus): boolean {
-    const believed = this.#ports.get(status.id);
-    if (believed === undefined || believed.state === status.state) return false;
-    this.#ports.set(status.id, status);
-    return true;
+    this.#confirm = confirm;
   }
 
   /** False when the host says more than is kept. */
   take({ put, del, reset }: Frame): boolean {
     if (reset) {
-      this.#ports.clear();
       this.#lessons.clear();
       for (const [key, { status }] of this.#parts.liveStatus.ofHost(this.#hostId)) {
         if (status.kind !== 'alive') this.#pending.set(key, undefined);
       }
     }
     for (const { kind, id } of del) {
-      if (kind === 'port') this.#ports.delete(id);
       this.#lessons.forget(`${kind}/${id}`);
       if (kind !== 'alive') this.#pending.set(`${kind}/${id}`, undefined);
     }
     let refused = 0;
     for (const status of put) {
-      if (status.kind === 'port') this.#ports.set(status.id, status);
       // Whether a host is alive is what its lease says.
       if (status.kind === 'alive') continue;
       const isLesson = status.kind === 'mac' || status.kind === 'neighbour';
@@ -103,10 +93,11 @@ export class Report {
       for (const item of this.#pending) if (items.push(item) === BATCH) break;
       for (const [key] of items) this.#pending.delete(key);
       try {
-        const { guards, writes } = this.#writesFor(items);
+        const { guards, writes, unchanged } = this.#writesFor(items);
         const { ok, rev } = await store.txn(guards, writes);
         await feed.through(rev);
         if (!ok) this.#putBack(items);
+        else for (const status of unchanged) this.#confirm(status);
       } catch (error) {
         log.warn('cannot store the status of a host; trying again', { hostId: this.#hostId, error });
         this.#putBack(items);
@@ -127,6 +118,7 @@ export class Report {
     const known = liveStatus.ofHost(this.#hostId);
     const guards: Guard[] = [];
     const writes: ({ put: string; value: Uint8Array } | { del: string })[] = [];
+    const unchanged: PortStatus[] = [];
     for (const [key, said] of items) {
       const slash = key.indexOf('/');
       const kind = key.slice(0, slash) as StatusKind;
@@ -135,23 +127,26 @@ export class Report {
       let status = said;
       if (kind === 'port') {
         const holder = liveStatus.claim(id);
-        const decision =
-          said?.kind === 'port'
-            ? decide(said, this.#hostId, config.topology.object('port', id), holder, (hostId) => this.#nameOf(hostId))
-            : { status: undefined, claim: holder?.hostId === this.#hostId ? 'release' : 'leave' };
-        status = decision.status;
-        if (decision.claim !== 'leave') guards.push({ key: claimKey(id), modRev: holder?.modRev ?? 0n });
-        if (decision.claim === 'take') writes.push({ put: claimKey(id), value: encode(this.#hostId) });
-        if (decision.claim === 'release') writes.push({ del: claimKey(id) });
+        const port = config.topology.object('port', id);
+        const nameOf = (hostId: Id): string => this.#nameOf(hostId);
+        const decision = said?.kind === 'port' ? decide(said, this.#hostId, port, holder, nameOf) : undefined;
+        const releases = said === undefined && holder?.hostId === this.#hostId;
+        status = decision?.status;
+        if (releases || decision?.takesClaim === true) {
+          guards.push({ key: claimKey(id), modRev: holder?.modRev ?? 0n });
+          writes.push(releases ? { del: claimKey(id) } : { put: claimKey(id), value: encode(this.#hostId) });
+        }
       }
       const before = known.get(key)?.status;
       if (status === undefined) {
         if (before !== undefined) writes.push({ del: storeKey });
       } else if (!isDeepStrictEqual(before, status)) {
         writes.push({ put: storeKey, value: encode(status) });
+      } else if (status.kind === 'port' && said?.kind === 'port' && said.state === 'claimed') {
+        unchanged.push(status);
       }
     }
-    return { guards, writes };
+    return { guards, writes, unchanged };
   }
 
   #nameOf(hostId: Id): string {

@@ -13,6 +13,7 @@ import type { WebSocket } from 'ws';
 import type { Resource, ResourceRef } from '../../topology/kinds.ts';
 import type { Id } from '../../topology/resource.ts';
 import { devicesOf } from '../../topology/scope.ts';
+import type { StatusKind } from '../../topology/status.ts';
 import type { AgentFrame, AgentMethod, HostedStatus, HostedStatusRef } from '../../topology/wire.ts';
 import { ApiError } from '../errors.ts';
 import type { Parts } from '../parts.ts';
@@ -61,7 +62,7 @@ export class Session {
     this.#socket = socket;
     this.#scopes = scopes;
     this.#parts = parts;
-    this.report = new Report(hostId, parts);
+    this.report = new Report(hostId, parts, (status) => this.tell({ hostId, kind: 'port', id: status.id, status }));
   }
 
   /** It has said hello. */
@@ -145,9 +146,7 @@ export class Session {
 
   tell(change: StatusChange): void {
     if (!this.#greeted) return;
-    if (change.hostId === this.hostId) {
-      if (change.status?.kind !== 'port' || !this.report.corrects(change.status)) return;
-    }
+    if (!this.#isToldOf(change)) return;
     this.#statuses.set(`${change.hostId}/${change.kind}/${change.id}`, change);
     this.#soon();
   }
@@ -272,8 +271,8 @@ export class Session {
     const left = new Set(gone.flatMap(subjectsOf));
     for (const { hostId, kind, id, status } of this.#statuses.values()) {
       const subject = subjectOf(kind, id);
-      if (hostId !== this.hostId && entered.has(subject)) continue;
-      if (hostId !== this.hostId && left.has(subject)) withdrawn.push({ hostId, kind, id });
+      if (entered.has(subject)) continue;
+      if (left.has(subject)) withdrawn.push({ hostId, kind, id });
       else if (status === undefined) del.push({ hostId, kind, id });
       else put.push({ hostId, status });
     }
@@ -281,13 +280,18 @@ export class Session {
     return { put, del, withdrawn };
   }
 
-  /** Status of other hosts about these objects, earlier ones first: of two that claim one address the later is right. */
+  /** What other hosts say, and what became of its own words about ports. */
+  #isToldOf({ hostId, kind }: { readonly hostId: Id; readonly kind: StatusKind }): boolean {
+    return hostId !== this.hostId || kind === 'port';
+  }
+
+  /** Status about these objects, earlier ones first: of two hosts that claim one address the later is right. */
   #statusesAbout(refs: Iterable<ResourceRef>): HostedStatus[] {
     const { liveStatus } = this.#parts;
     const known: KnownStatus[] = [];
     for (const ref of refs) for (const subject of subjectsOf(ref)) known.push(...liveStatus.about(subject));
     return known
-      .filter(({ hostId }) => hostId !== this.hostId)
+      .filter(({ hostId, status: { kind } }) => this.#isToldOf({ hostId, kind }))
       .sort((a, b) => (a.modRev < b.modRev ? -1 : 1))
       .map(({ hostId, status }) => ({ hostId, status }));
   }
