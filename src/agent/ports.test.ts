@@ -240,6 +240,28 @@ test('what a predecessor plugged stays plugged where it is wanted and is unplugg
   );
 });
 
+test('of the places, floods and hosts of a predecessor those stay that are wanted', () => {
+  const datapath = new FakeDatapath();
+  const wanted = surroundings(network(bound(5, ME, 'tap0'), bound(6, PEER, 'tap0')), {
+    interfaces: [TAP0],
+    up: [[PEER, 6]],
+  });
+  const before = surroundings(network(bound(5, ME, 'tap0'), bound(6, PEER, 'tap0'), bound(7, THIRD, 'tap0')), {
+    interfaces: [TAP0],
+    up: [
+      [PEER, 6],
+      [THIRD, 7],
+    ],
+    hosts: [2, 3],
+  });
+  portsOver(datapath).ports.wire(before);
+  datapath.log.length = 0;
+  const { ports } = portsOver(datapath);
+  ports.adopt(wanted.interfaces);
+  ports.wire({ ...wanted, underlay: new Map([[PEER, underlayTo(2)]]) });
+  assert.deepEqual(datapath.log, ['delivery 7 nowhere', 'flood 100001 5', 'host 2 gone']);
+});
+
 test('an interface that the host needs for itself is not plugged, and unplugged when it turns out to be one', () => {
   const topology = network(bound(5, ME, 'tap0'));
   const before = surroundings(topology, { interfaces: [TAP0] });

@@ -175,12 +175,19 @@ export class Ports {
     return this.#retryAt;
   }
 
-  /** What a predecessor left plugged, so that it is kept where it is still wanted and unplugged where not. */
+  /** What a predecessor left, so that it is kept where it is still wanted and taken back where not. */
   adopt(interfaces: ReadonlyMap<string, InterfaceInfo>): void {
-    for (const { port, interfaceName } of this.#options.datapath.plugged()) {
+    const { datapath } = this.#options;
+    for (const { port, interfaceName } of datapath.plugged()) {
       const found = interfaces.get(interfaceName);
       this.#actual.plugs.set(port, { interfaceName, ifindex: found?.ifindex ?? 0, tap: found?.tap ?? false });
     }
+    for (const [port, delivery] of datapath.places()) {
+      const found = delivery.kind === 'local' ? interfaces.get(delivery.interfaceName) : undefined;
+      this.#actual.places.set(port, found === undefined ? delivery : { ...delivery, ifindex: found.ifindex });
+    }
+    for (const [flood, group] of datapath.floods()) this.#actual.floods.set(flood, group);
+    for (const [index, host] of datapath.hosts()) this.#actual.hosts.set(index, host);
   }
 
   /** Makes the data path what the surroundings ask for, as far as it can be done now. */
