@@ -11,6 +11,7 @@ import { addResource, FLAG_AT } from './resource.ts';
 import { addStatus } from './status.ts';
 import { visible } from './table.ts';
 import { addTrace } from './trace.ts';
+import { addWatch } from './watch.ts';
 
 const HELP = `
 Processes:
@@ -72,5 +73,6 @@ function buildProgram(io: CliIo): Command {
   addInterface(program, io);
   addTrace(program, io);
   addStatus(program, io);
+  addWatch(program, io);
   return program;
 }

@@ -137,13 +137,20 @@ test('one interface is shown by host and name', async () => {
   assert.match(wrong.error, /HOST:INTERFACE, like h1:tap0, not tap0/);
 });
 
-test('host add prints the join token alone on standard output', async () => {
+test('host add prints the join token alone on standard output, and both ways to use it beside', async () => {
   const server = new FakeServer();
   server.answers.set('POST /v1/hosts', () => Response.json({ id: idOf(1), name: 'h1', revision: 1 }, { status: 201 }));
   server.answer(`POST /v1/hosts/${idOf(1)}/join-token`, { joinToken: 'abc', expiresAt: '2026-01-01T01:00:00Z' });
   const { out, error } = await runAgainst(server, 'host', 'add', 'h1');
   assert.equal(out, 'abc\n');
-  assert.match(error, /On h1, once and before 2026-01-01T01:00:00Z: AYATORI_JOIN_TOKEN=… aya agent/);
+  assert.deepEqual(error.split('\n'), [
+    'On h1, as root, once and before 2026-01-01T01:00:00Z, with this token; one of:',
+    '  export AYATORI_JOIN_TOKEN=…; aya agent   it stays out of the process list',
+    '  aya agent --join-token …                 all users of h1 can see it while the agent runs',
+    '',
+  ]);
+  const json = JSON.parse((await runAgainst(server, 'host', 'add', 'h1', '--json')).out);
+  assert.equal(json.joinToken, 'abc');
 });
 
 const applied = (done: boolean, h2: object) => ({
@@ -336,6 +343,7 @@ test('status is server, hosts, ports by state and drops by reason', async () => 
       status: { state: 'up' },
     })
     .answer('GET /v1/version', { name: 'ayatori', version: '0.1.0', revision: 6 })
+    .answer('GET /v1/status', { items: [], revision: 70 })
     .answer(`GET /v1/hosts/${idOf(1)}/counters`, { ...noCounters, drops, lost: 2 })
     .answer(`GET /v1/hosts/${idOf(2)}/counters`, { code: 'unavailable', message: 'away' }, 503);
   const { code, out } = await runAgainst(server, 'status');
@@ -346,6 +354,85 @@ test('status is server, hosts, ports by state and drops by reason', async () => 
   assert.match(out, /\ndropped 3 packets: no route \(noRoute\)\ndropped 1 packet: never forwarded \(localOnly\)\n/);
   assert.match(out, /\nthe counters are full, so sums are too low: h1\n/);
   assert.match(out, /\nnot asked for drops, since away: h2\n$/);
+  const { statusRevision, ports } = JSON.parse((await runAgainst(server, 'status', '--json')).out);
+  assert.deepEqual([statusRevision, ports], [70, { unplugged: 2, up: 1 }]);
+});
+
+const frames =
+  (...lines: object[]) =>
+  () =>
+    new Response(lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+
+test('status --watch prints what hosts say as it changes, with names', async () => {
+  const said = [
+    { kind: 'alive', id: '-', since: '2026-01-01T00:00:00Z', version: '0.1.0' },
+    {
+      kind: 'interface',
+      id: 'tap0',
+      mac: '02:00:00:00:00:01',
+      mtuBytes: 1500,
+      up: true,
+      addresses: [],
+      portId: idOf(4),
+    },
+    { kind: 'interface', id: 'eth0', mac: '02:00:00:00:00:02', mtuBytes: 1500, up: false, addresses: [] },
+    { kind: 'port', id: idOf(4), state: 'up' },
+    { kind: 'port', id: idOf(5), state: 'refused', why: 'host h2 still holds it' },
+    { kind: 'mac', id: `${idOf(3)},7,02:00:00:00:00:09`, portId: idOf(4) },
+    { kind: 'neighbour', id: `${idOf(5)},10.0.0.9`, mac: '02:00:00:00:00:0b' },
+  ];
+  const put = said.map((status) => ({ hostId: idOf(1), status }));
+  const del = said.slice(3).map(({ kind, id }) => ({ hostId: idOf(2), kind, id }));
+  const server = cloud();
+  server.answers.set('GET /v1/status/watch', frames({ rev: 70 }, { rev: 71, put, del: [] }, { rev: 79, put: [], del }));
+  const { code, out, error } = await runAgainst(server, 'status', '--watch');
+  assert.deepEqual(out.split('\n'), [
+    '71  set      h1  alive  since 2026-01-01T00:00:00Z, version 0.1.0',
+    '71  set      h1  interface  tap0  up, port vm1',
+    '71  set      h1  interface  eth0  down',
+    '71  set      h1  port  vm1  up',
+    '71  set      h1  port  vm2  refused: host h2 still holds it',
+    '71  set      h1  mac  02:00:00:00:00:09 vlan 7 on web  at port vm1',
+    '71  set      h1  neighbour  10.0.0.9 of vm2  02:00:00:00:00:0b',
+    '79  deleted  h2  port  vm1',
+    '79  deleted  h2  port  vm2',
+    '79  deleted  h2  mac  02:00:00:00:00:09 vlan 7 on web',
+    '79  deleted  h2  neighbour  10.0.0.9 of vm2',
+    '',
+  ]);
+  assert.equal(code, 9);
+  assert.match(error, /ended the watch/);
+  const json = await runAgainst(server, 'status', '--watch', '--json');
+  assert.deepEqual(
+    json.out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line)),
+    [
+      { rev: 71, put, del: [] },
+      { rev: 79, put: [], del },
+    ],
+  );
+});
+
+test('status --watch asks for host, kind and where to begin, and says when that is too long ago', async () => {
+  const server = cloud();
+  server.answers.set('GET /v1/status/watch', frames({ rev: 5 }, { reset: true }));
+  const { code, error } = await runAgainst(
+    ...([server, 'status', '--watch', '--from', '5', '--host', 'h1', '--kind', 'port'] as const),
+  );
+  assert.equal(code, 4);
+  assert.match(error, /the changes after status revision 5 are no longer kept/);
+  assert.deepEqual(server.calls.at(-1)?.query, { from: '5', hostId: idOf(1), kind: 'port' });
+  for (const words of [
+    ['--watch', '--from', 'x'],
+    ['--from', '5'],
+    ['--host', 'h1'],
+  ]) {
+    const wrong = await runAgainst(cloud(), 'status', ...words);
+    assert.equal(wrong.code, 2, words.join(' '));
+  }
+  assert.match((await runAgainst(cloud(), 'status', '--kind', 'port')).error, /--kind goes with --watch/);
 });
 
 test('watch prints what is set and deleted, and says when the past is gone', async () => {

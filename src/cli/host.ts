@@ -11,7 +11,7 @@ export function addHostVerbs(group: Command, io: CliIo): void {
   group
     .command('add <name>')
     .description('create a host and print the join token that its agent needs, once')
-    .addHelpText('after', '\nExample:\n  aya host add h1\n  (on h1)  AYATORI_JOIN_TOKEN=… aya agent')
+    .addHelpText('after', '\nExample:\n  aya host add h1\n  (on h1)  export AYATORI_JOIN_TOKEN=…; aya agent')
     .action(async (name: string, _options: object, command: Command) => {
       const context = contextOf(io, command);
       const host = await context.client.create('host', { name });
@@ -87,12 +87,17 @@ function whatOf({ kind, id, name }: Counted, { drops }: CountersReport): string 
   return kind === 'portRx' || kind === 'portTx' || kind === 'lost' ? undefined : id;
 }
 
-/** The token alone on standard output: a script can take it. What to do with it goes to standard error. */
+/** The token alone on standard output: a script can take it. What to do with it goes to standard error, where logs are: without it. */
 async function printJoinToken(context: Context, host: Answered<'host'>): Promise<void> {
   const { joinToken, expiresAt } = await context.client.joinToken(host.id);
   if (context.json) return context.outJson({ host, joinToken, expiresAt });
   context.out(`${joinToken}\n`);
-  context.io.error(`On ${host.name || host.id}, once and before ${expiresAt}: AYATORI_JOIN_TOKEN=… aya agent\n`);
+  const where = host.name || host.id;
+  context.io.error(
+    `On ${where}, as root, once and before ${expiresAt}, with this token; one of:\n` +
+      '  export AYATORI_JOIN_TOKEN=…; aya agent   it stays out of the process list\n' +
+      `  aya agent --join-token …                 all users of ${where} can see it while the agent runs\n`,
+  );
 }
 
 async function audit(context: Context, name: string | undefined): Promise<void> {

@@ -5,9 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type RunningServer, startServer } from '../api/server.ts';
+import { encode, statusKey } from '../api/state/keys.ts';
 import { Client } from '../client/client.ts';
 import { memoryLog } from '../lib/log.ts';
 import { MemoryStore } from '../store/memory.ts';
+import type { Status } from '../topology/status.ts';
 import { runCli } from './cli.ts';
 import type { Ran } from './testing/fake-server.ts';
 
@@ -133,6 +135,22 @@ test('a watch shows a change when it happens and ends when it is told to', async
   const { code, out } = await aya(`watch --from ${revision}`, { signal: stop.signal, onOut: () => stop.abort() });
   assert.equal(code, 0);
   assert.match(out, new RegExp(`^${revision + 1}  set      chain  seen  `));
+});
+
+test('a watch of status shows what a host says when it says it, and ends when it is told to', async () => {
+  const port = JSON.parse(
+    await done(`port create talker --device ${JSON.parse(await done('bridge create hall --json')).id} --json`),
+  );
+  const host = JSON.parse(await done('host create speaker --json'));
+  const { statusRevision } = JSON.parse(await done('status --json'));
+  const said: Status = { kind: 'port', id: port.id, state: 'claimed' };
+  const { rev } = await store.txn([], [{ put: statusKey(host.id, 'port', port.id), value: encode(said) }]);
+  const stop = new AbortController();
+  const words = `status --watch --from ${statusRevision} --host speaker`;
+  const { code, out } = await aya(words, { signal: stop.signal, onOut: () => stop.abort() });
+  assert.equal(code, 0);
+  assert.equal(out, `${rev}  set      speaker  port  talker  claimed\n`);
+  assert.equal((await aya('status --watch --kind color')).code, 2);
 });
 
 test('a wrong token is refused with what to do', async () => {

@@ -1,32 +1,38 @@
-// aya status: the whole on one page. aya watch: what changes, as it changes.
+// aya status: the whole on one page.
 
 import type { Command } from 'commander';
-import type { Answered } from '../client/client.ts';
-import { KINDS } from '../topology/kinds.ts';
 import { columnsOf, rowOf } from './columns.ts';
 import { type CliIo, type Context, contextOf, isAway } from './context.ts';
-import { CliError, EXIT } from './exit.ts';
+import { usage } from './exit.ts';
 import { counted, formatTable } from './table.ts';
+import { type StatusWatchOptions, watchStatus } from './watch.ts';
+
+interface StatusOptions extends StatusWatchOptions {
+  readonly watch?: boolean;
+}
 
 export function addStatus(program: Command, io: CliIo): void {
   program
     .command('status')
     .description('server, hosts, ports and drops on one page')
-    .addHelpText('after', '\nExample:\n  aya status')
-    .action(async (_options: object, command: Command) => status(contextOf(io, command)));
-  program
-    .command('watch')
-    .description('print changes as they happen, until Ctrl-C')
-    .option('--from <revision>', 'all changes after this revision; none: from now on')
-    .addHelpText('after', '\nExamples:\n  aya watch\n  aya watch --from 120 --json')
-    .action(async (options: { readonly from?: string }, command: Command) =>
-      watch(contextOf(io, command), options.from),
-    );
+    .option('--watch', 'instead: print what hosts say of themselves, ports and addresses as it changes, until Ctrl-C')
+    .option('--from <revision>', 'with --watch: all changes after this revision of status; none: from now on')
+    .option('--host <host>', 'with --watch: of this host')
+    .option('--kind <kind>', 'with --watch: alive, interface, port, mac or neighbour')
+    .addHelpText('after', '\nExamples:\n  aya status\n  aya status --watch --host h1\n  aya status --watch --json')
+    .action(async ({ watch, ...options }: StatusOptions, command: Command) => {
+      const context = contextOf(io, command);
+      if (watch === true) return watchStatus(context, options);
+      const [stray] = Object.keys(options);
+      if (stray !== undefined) throw usage(`--${stray} goes with --watch`);
+      return status(context);
+    });
 }
 
 async function status(context: Context): Promise<void> {
   const { client, names } = context;
   const version = await client.version();
+  const { revision: statusRevision } = await client.statusPage({ limit: 1 });
   const hosts = await collect(client.list('host'));
   const ports = await collect(client.list('port'));
   const states = new Map<string, number>();
@@ -53,6 +59,7 @@ async function status(context: Context): Promise<void> {
   if (context.json) {
     return context.outJson({
       version,
+      statusRevision,
       hosts,
       ports: Object.fromEntries(states),
       drops: Object.fromEntries([...drops].map(([reason, { packets }]) => [reason, packets])),
@@ -89,28 +96,4 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
   for await (const item of items) all.push(item);
   return all;
-}
-
-async function watch(context: Context, from: string | undefined): Promise<void> {
-  if (from !== undefined && !/^\d+$/.test(from)) throw new CliError(EXIT.usage, `--from is a revision, not ${from}`);
-  const start = from === undefined ? (await context.client.version()).revision : Number(from);
-  for await (const frame of context.client.watch(start, context.io.signal)) {
-    if ('reset' in frame)
-      throw new CliError(
-        EXIT.missing,
-        `the changes after revision ${start} are no longer kept: list, then watch again`,
-      );
-    if (!('put' in frame)) continue;
-    if (context.json) {
-      context.out(`${JSON.stringify(frame)}\n`);
-      continue;
-    }
-    for (const { kind, value } of frame.put) {
-      const named = (value as Answered<typeof kind>).name;
-      context.out(`${frame.rev}  set      ${KINDS[kind].noun}  ${named === '' ? '' : `${named}  `}${value.id}\n`);
-    }
-    for (const { kind, id } of frame.del) context.out(`${frame.rev}  deleted  ${KINDS[kind].noun}  ${id}\n`);
-  }
-  if (!context.io.signal.aborted)
-    throw new CliError(EXIT.unavailable, `${context.client.url} ended the watch: start it again`);
 }
