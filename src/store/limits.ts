@@ -1,7 +1,7 @@
 // What a transaction may be, checked the same way before every driver: what SQLite would take and etcd refuse is
 // refused here. A transaction beyond these limits is a mistake of the caller, so it throws RangeError.
 
-import { type Guard, MAX_TXN_BYTES, MAX_TXN_WRITES, type Write } from './store.ts';
+import { type Guard, MAX_TXN_BYTES, MAX_TXN_WRITES, type Rev, type Write } from './store.ts';
 
 export const keyOf = (write: Write): string => ('put' in write ? write.put : write.del);
 
@@ -25,6 +25,19 @@ export function checkTxn(guards: readonly Guard[], writes: readonly Write[]): vo
   if (bytes > MAX_TXN_BYTES) {
     throw new RangeError(`${bytes} bytes in one transaction, at most ${MAX_TXN_BYTES} are possible`);
   }
+}
+
+/** Whether a transaction is to happen: every guard holds, and every lease that a write hangs on has not ended. */
+export function holds(
+  guards: readonly Guard[],
+  writes: readonly Write[],
+  modRevOf: (key: string) => Rev | undefined,
+  hasLease: (lease: string) => boolean,
+): boolean {
+  return (
+    guards.every(({ key, modRev }) => (modRevOf(key) ?? 0n) === modRev) &&
+    writes.every((write) => !('put' in write) || write.lease === undefined || hasLease(write.lease))
+  );
 }
 
 function checkKey(key: string): void {

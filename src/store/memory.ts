@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { type ReadLog, Watches } from './follow.ts';
 import { LeaseTimers } from './lease-timers.ts';
-import { checkTxn, keyOf } from './limits.ts';
+import { checkTxn, holds, keyOf } from './limits.ts';
 import {
   Compacted,
   type Entry,
@@ -60,11 +60,10 @@ export class MemoryStore implements Store {
   async txn(guards: readonly Guard[], writes: readonly Write[]): Promise<{ readonly ok: boolean; readonly rev: Rev }> {
     this.#checkOpen();
     checkTxn(guards, writes);
-    const held =
-      guards.every((guard) => (this.#entries.get(guard.key)?.modRev ?? 0n) === guard.modRev) &&
-      writes.every((write) => !('put' in write) || write.lease === undefined || this.#leases.has(write.lease));
-    if (held) this.#commit(writes);
-    return { ok: held, rev: this.#rev };
+    const modRevOf = (key: string): Rev | undefined => this.#entries.get(key)?.modRev;
+    const ok = holds(guards, writes, modRevOf, (lease) => this.#leases.has(lease));
+    if (ok) this.#commit(writes);
+    return { ok, rev: this.#rev };
   }
 
   watch(prefix: string, from: Rev, signal: AbortSignal): AsyncIterable<WatchBatch> {

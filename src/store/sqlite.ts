@@ -7,7 +7,7 @@ import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { type ReadLog, Watches } from './follow.ts';
 import { LeaseTimers } from './lease-timers.ts';
-import { checkTxn, keyOf } from './limits.ts';
+import { checkTxn, holds, keyOf } from './limits.ts';
 import {
   Compacted,
   type Entry,
@@ -116,14 +116,14 @@ export class SqliteStore implements Store {
   async txn(guards: readonly Guard[], writes: readonly Write[]): Promise<{ readonly ok: boolean; readonly rev: Rev }> {
     this.#checkOpen();
     checkTxn(guards, writes);
-    const held = this.#atomically(() => {
-      const holds =
-        guards.every(({ key, modRev }) => (this.#sql.modRev.get(key)?.mrev ?? 0n) === modRev) &&
-        writes.every((write) => !('put' in write) || write.lease === undefined || this.#sql.lease.get(write.lease));
-      if (holds) this.#apply(writes);
-      return holds;
+    const modRevOf = (key: string): Rev | undefined => this.#sql.modRev.get(key)?.mrev as Rev | undefined;
+    const hasLease = (lease: string): boolean => this.#sql.lease.get(lease) !== undefined;
+    const ok = this.#atomically(() => {
+      const held = holds(guards, writes, modRevOf, hasLease);
+      if (held) this.#apply(writes);
+      return held;
     });
-    return { ok: held, rev: this.#rev };
+    return { ok, rev: this.#rev };
   }
 
   watch(prefix: string, from: Rev, signal: AbortSignal): AsyncIterable<WatchBatch> {

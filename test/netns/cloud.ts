@@ -86,17 +86,8 @@ export function aya({ deployment }: World, ...words: string[]): Promise<Output> 
   return attempt([process.execPath, PROGRAM, ...words, ...flags], { deadlineMs: 60_000 });
 }
 
-export interface DropCount {
-  readonly kind: string;
-  readonly name?: string;
-  readonly packets: number;
-}
-
 /** How many packets a host dropped for this reason (`DROP` in src/flow/reasons.ts). */
 export async function drops(world: World, host: string, reason: string): Promise<number> {
-  const { id } = world.deployment.hypervisor(host);
-  const { counters } = (await world.deployment.client.counters(id)) as { readonly counters: readonly DropCount[] };
-  return counters
-    .filter(({ kind, name }) => kind === 'drop' && name === reason)
-    .reduce((sum, each) => sum + each.packets, 0);
+  const report = await world.deployment.client.counters(world.deployment.hypervisor(host).id);
+  return report.drops.find((drop) => drop.reason === reason)?.packets ?? 0;
 }
