@@ -237,6 +237,29 @@ test('an interface that appears is plugged and reported, and one that goes is re
   );
 });
 
+test(
+  'the device of a port that moved away stays in scope, so that what others still send here is sent on',
+  LIMIT,
+  async (t) => {
+    const { server, hosts } = await site(t, ...NETWORK);
+    const one = sampleId('host', 1);
+    await until(() => isUp(server, 1, 5) && isUp(server, 2, 6));
+    hosts.machines.get(2)!.add('tap5');
+    // The server takes out of scope what no port of host 1 needs any more.
+    server.move(guest(5, 2), one);
+    await until(() => server.subscribed(one).includes(LAN));
+    server.say(one, {
+      kind: 'change',
+      revision: server.revision,
+      put: [guest(5, 2), guest(6, 2)],
+      del: [],
+      more: false,
+    });
+    await until(() => isUp(server, 2, 5));
+    await until(() => hosts.datapath(1).places().get(5)?.kind === 'remote');
+  },
+);
+
 test('a port is not put where the host would be cut off, and own devices are not shown', LIMIT, async (t) => {
   const lifelines = ['underlay', 'management', 'aya-vx'];
   const ports = lifelines.map((interfaceName, at) => guest(11 + at, 2, { interfaceName }));

@@ -153,6 +153,7 @@ class RunningAgent implements Agent {
       now,
       log,
       onChange: () => this.#wake(),
+      onLeft: (deviceId) => this.#asker.keep(deviceId),
     });
   }
 

@@ -34,6 +34,8 @@ export interface WiringParts {
   readonly log: Log;
   /** `turn` has something to do. */
   readonly onChange: () => void;
+  /** A port of the device was delivered here and is not bound here any more: others may still send it to this host. */
+  readonly onLeft: (deviceId: Id) => void;
 }
 
 const HOST_INDEX_MAX = 65_535;
@@ -48,6 +50,8 @@ export class HostWiring {
   readonly #toServers = new Set<string>();
   /** Which ends the routes were asked for. */
   #ends = '';
+  /** Ports that are delivered here, with their devices. */
+  #delivered: ReadonlyMap<Id, Id> = new Map();
   #dirty = true;
   #nextLook = 0;
   #looking: Promise<void> | undefined;
@@ -205,8 +209,19 @@ export class HostWiring {
     });
   }
 
+  /** `ports`: all that are bound here. */
+  #noticeLeft(ports: readonly PortStatus[]): void {
+    const bound = new Set(ports.map(({ id }) => id));
+    for (const [id, deviceId] of this.#delivered) if (!bound.has(id)) this.#parts.onLeft(deviceId);
+    const { topology } = this.#parts.replica;
+    this.#delivered = new Map(
+      ports.filter(({ state }) => state === 'up').map(({ id }) => [id, topology.port(id)!.deviceId]),
+    );
+  }
+
   #publish(ports: readonly PortStatus[]): void {
     const { statuses, replica } = this.#parts;
+    this.#noticeLeft(ports);
     statuses.replaceKind('port', ports);
     const portOf = new Map<string, Id>();
     for (const { id, state } of ports) {

@@ -85,6 +85,13 @@ export class Asker {
     }
   }
 
+  /** Has the device in scope although no port of this host needs it. */
+  keep(deviceId: Id): void {
+    if (this.#devices.has(deviceId)) return;
+    this.#devices.set(deviceId, false);
+    this.#options.subscribe(deviceId);
+  }
+
   /** The devices that an earlier process had asked for: they are in scope from the start. */
   restore(deviceIds: readonly Id[]): void {
     for (const id of deviceIds) this.#devices.set(id, this.#devices.get(id) ?? false);
@@ -103,12 +110,8 @@ export class Asker {
   }
 
   #askDevice(deviceId: Id): boolean {
-    const known = this.#devices.get(deviceId);
-    if (known === undefined) {
-      this.#devices.set(deviceId, false);
-      this.#options.subscribe(deviceId);
-    }
-    return known !== true;
+    this.keep(deviceId);
+    return this.#devices.get(deviceId) !== true;
   }
 
   #send(ask: Ask, now: number): void {

@@ -17,6 +17,7 @@ export class FakeServer {
   readonly #objects = new Map<string, Resource>();
   readonly #statuses = new Map<string, HostedStatus>();
   readonly #agents = new Map<Id, WebSocket>();
+  readonly #subscribed = new Map<Id, Id[]>();
   readonly #answers = new Map<number, (result: unknown) => void>();
   readonly #sockets: WebSocketServer;
   #revision = 1;
@@ -59,6 +60,23 @@ export class FakeServer {
     for (const socket of this.#agents.values()) send(socket, { kind: 'change', revision, put: now, del, more: false });
   }
 
+  /** Puts a port elsewhere; the agent that it left loses it, as something that it does not need any more. */
+  move(port: Resource, left: Id): void {
+    const revision = ++this.#revision;
+    const now = { kind: port.kind, value: { ...port.value, revision } } as Resource;
+    this.#objects.set(`${now.kind}/${now.value.id}`, now);
+    const gone = [{ kind: now.kind, id: now.value.id }];
+    for (const [hostId, socket] of this.#agents) {
+      const change = hostId === left ? { put: [], del: gone } : { put: [now], del: [] };
+      send(socket, { kind: 'change', revision, ...change, more: false });
+    }
+  }
+
+  /** The devices that an agent asked for. */
+  subscribed(hostId: Id): readonly Id[] {
+    return this.#subscribed.get(hostId) ?? [];
+  }
+
   /** Anything at all, to an agent that is connected. */
   say(hostId: Id, frame: unknown): void {
     this.#agents.get(hostId)!.send(JSON.stringify(frame));
@@ -86,6 +104,7 @@ export class FakeServer {
         break;
       }
       case 'subscribe':
+        this.#subscribed.set(hostId, [...this.subscribed(hostId), ...frame.deviceIds]);
         send(socket, { kind: 'subscribed', deviceIds: frame.deviceIds });
         break;
       case 'status':
