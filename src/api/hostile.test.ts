@@ -6,7 +6,7 @@ import { type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import type { Status } from '../topology/status.ts';
-import type { JoinToken } from './http/join.ts';
+import type { JoinToken } from '../topology/wire.ts';
 import { openBench } from './testing/bench.ts';
 import { openSite, type Site } from './testing/site.ts';
 

@@ -15,7 +15,7 @@ import type { TLSSocket } from 'node:tls';
 import { memoryLog } from '../lib/log.ts';
 import { MemoryStore } from '../store/memory.ts';
 import { SqliteStore } from '../store/sqlite.ts';
-import type { JoinToken } from './http/join.ts';
+import type { JoinToken } from '../topology/wire.ts';
 import { startServer } from './server.ts';
 import { encode, statusKey } from './state/keys.ts';
 import { TestAgent } from './testing/agent.ts';

@@ -170,11 +170,6 @@ export interface InterfaceFilters {
   readonly portId?: Id;
 }
 
-export interface JoinToken {
-  readonly joinToken: string;
-  readonly expiresAt: string;
-}
-
 export interface Version {
   readonly name: string;
   readonly version: string;
@@ -333,7 +328,8 @@ export class Client {
     return this.#json('POST', '/v1/trace', { body: { portId, frame: hex(frame), ...fragment } });
   }
 
-  async joinToken(hostId: Id): Promise<JoinToken> {
+  /** A text for the host's agent, good for one use. */
+  async joinToken(hostId: Id): Promise<{ readonly joinToken: string; readonly expiresAt: string }> {
     return this.#json('POST', `/v1/hosts/${encodeURIComponent(hostId)}/join-token`);
   }
 

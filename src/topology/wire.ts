@@ -8,6 +8,14 @@ import type { Status, StatusKind } from './status.ts';
 
 export const WIRE_VERSION = 1;
 
+/** What the text of a join token holds, by which a host gets its credential: base64url of this as JSON. */
+export interface JoinToken {
+  readonly servers: readonly string[];
+  /** SHA-256 of the servers' certificate; none: plain HTTP on loopback. */
+  readonly fingerprint?: string;
+  readonly secret: string;
+}
+
 export interface HostedStatus {
   readonly hostId: Id;
   readonly status: Status;

@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client } from '../../client/client.ts';
 import type { Id } from '../../topology/resource.ts';
+import type { JoinToken } from '../../topology/wire.ts';
 
 export interface HostIdentity {
   readonly hostId: Id;
@@ -12,12 +13,6 @@ export interface HostIdentity {
   /** With scheme, tried in turn. */
   readonly servers: readonly string[];
   /** SHA-256 of the servers' certificate; none: plain HTTP on loopback. */
-  readonly fingerprint?: string;
-}
-
-interface JoinToken {
-  readonly secret: string;
-  readonly servers: readonly string[];
   readonly fingerprint?: string;
 }
 

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import type { HttpBindings } from '@hono/node-server';
 import type { Context, Hono } from 'hono';
 import type { Id } from '../../topology/resource.ts';
+import type { JoinToken } from '../../topology/wire.ts';
 import { ApiError } from '../errors.ts';
 import type { Parts } from '../parts.ts';
 import { type Credential, hashOf, newToken, tokenKey } from '../state/credentials.ts';
@@ -24,14 +25,6 @@ interface JoinOffer {
   readonly hostId: Id;
   /** Unix milliseconds. */
   readonly expiresAt: number;
-}
-
-/** What the text of a join token holds: base64url of this as JSON. */
-export interface JoinToken {
-  readonly servers: readonly string[];
-  /** Of the servers' certificate; none: plain HTTP on loopback. */
-  readonly fingerprint?: string;
-  readonly secret: string;
 }
 
 export function joinRoutes(app: Hono, parts: Parts): void {

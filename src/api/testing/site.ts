@@ -7,7 +7,7 @@ import { memoryLog } from '../../lib/log.ts';
 import { MemoryStore } from '../../store/memory.ts';
 import type { Store } from '../../store/store.ts';
 import type { Id } from '../../topology/resource.ts';
-import type { JoinToken } from '../http/join.ts';
+import type { JoinToken } from '../../topology/wire.ts';
 import { type RunningServer, type ServerOptions, startServer } from '../server.ts';
 import { TestAgent } from './agent.ts';
 
