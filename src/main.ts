@@ -180,6 +180,7 @@ async function agent(words: readonly string[]): Promise<number> {
       encapTx: config.encapTx,
       version,
       log,
+      random: Math.random,
     });
   });
 }

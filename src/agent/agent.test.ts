@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setImmediate as nextTick } from 'node:timers/promises';
 import type { MemoryDatapath } from '../datapath/memory.ts';
-import { MemoryUnderlay } from '../datapath/memory-underlay.ts';
+import { MemoryUnderlay } from '../datapath/testing/memory-underlay.ts';
 import { memoryLog } from '../lib/log.ts';
 import { parseIp } from '../packet/address.ts';
 import { frameOf } from '../packet/words.ts';
@@ -112,6 +112,7 @@ class Site {
       tunnelUdpPort: 6677,
       version: 'test',
       log: this.log,
+      random: () => 0.5,
       datapath: this.datapath(host),
       machine: this.machines.get(host)!,
       identity: { hostId, credential: hostId, servers: [server] },

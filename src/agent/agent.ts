@@ -18,6 +18,7 @@ import { type Log, sparingLog } from '../lib/log.ts';
 import { advertise, simulate, solicit } from '../simulate/simulate.ts';
 import type { Id } from '../topology/resource.ts';
 import { type AgentFrame, type ServerFrame, WIRE_VERSION } from '../topology/wire.ts';
+import { Advertisements } from './advertisements.ts';
 import { audit } from './audit.ts';
 import { type HostIdentity, loadIdentity } from './host/identity.ts';
 import { type Machine, thisMachine } from './host/interfaces.ts';
@@ -42,6 +43,8 @@ export interface AgentOptions extends KernelSettings {
   readonly joinToken?: string | undefined;
   readonly version: string;
   readonly log: Log;
+  /** From 0 up to 1. */
+  readonly random: () => number;
   /** Instead of the kernel's, of this machine's, of the real ones: for tests. */
   readonly datapath?: Datapath;
   readonly machine?: Machine;
@@ -80,6 +83,7 @@ class RunningAgent implements Agent {
   readonly #replica: Replica;
   readonly #asker: Asker;
   readonly #upcalls: Upcalls;
+  readonly #advertisements: Advertisements;
   readonly #services: Services;
   readonly #wiring: HostWiring;
   #stream: AgentStream | undefined;
@@ -122,14 +126,19 @@ class RunningAgent implements Agent {
       subscribe: (deviceId) => this.#subscribe([deviceId]),
     });
     this.#services = new Services({
-      hostId,
       datapath,
       flows: this.#flows,
       replica: this.#replica,
       asker: this.#asker,
+      now,
+    });
+    this.#advertisements = new Advertisements({
+      hostId,
+      datapath,
+      world: this.#replica,
       simulate: this.#simulate,
       advertise,
-      now,
+      random: options.random,
     });
     this.#upcalls = new Upcalls({
       datapath,
@@ -139,6 +148,7 @@ class RunningAgent implements Agent {
       asker: this.#asker,
       answers: new AnswerLimiter(),
       simulate: this.#simulate,
+      solicited: (portIds, born, at) => this.#advertisements.solicited(portIds, born, at),
       evict: () => this.#services.evict(),
       log: packetLog,
     });
@@ -208,6 +218,7 @@ class RunningAgent implements Agent {
   }
 
   #work(): boolean {
+    this.#advertisements.follow(now());
     this.#wiring.turn();
     const started = now();
     const packets = this.#upcalls.turn(started);
@@ -217,6 +228,7 @@ class RunningAgent implements Agent {
     if (decided >= this.#nextTick) {
       this.#nextTick = decided + TICK_MS;
       this.#services.turn(decided);
+      this.#advertisements.turn(decided);
       if (this.#journal.outgrown) this.#rewriteJournal();
     }
     for (const frame of this.#stream?.connected ? this.#statuses.changes() : []) this.#send(frame);

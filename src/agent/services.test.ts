@@ -108,24 +108,3 @@ test('a neighbour that a flow in use leads to is asked again in time', () => {
   assert.match(formatPacket(host.datapath.injected[0]!.frame), /arp.*198\.51\.100\.7/);
   assert.deepEqual(host.takeInjected(), ['deliver 9']);
 });
-
-test('a router advertises itself to the guests of its bridge that are here, at its interval', () => {
-  const advertising = { kind: 'port' as const, id: sampleId('port', 7) };
-  const host = hostWith(...ROUTED);
-  const port = host.replica.topology.object('port', advertising.id)!;
-  host.services.turn(host.now);
-  assert.deepEqual(host.takeInjected(), []);
-  const settings = { managed: false, otherConfiguration: false, lifetimeSeconds: 1800, intervalSeconds: 10 };
-  const routerAdvertisement = { ...settings, autonomous: true, dnsServers: [], prefixes: [] };
-  host.change([{ kind: 'port', value: { ...port, routerAdvertisement } }]);
-  host.settle();
-  host.services.turn(host.now);
-  assert.match(formatPacket(host.datapath.injected[0]!.frame), /ra|router-advertisement/);
-  assert.deepEqual(host.takeInjected(), ['deliver 5']);
-  host.now += 9_000;
-  host.services.turn(host.now);
-  assert.deepEqual(host.takeInjected(), []);
-  host.now += 1_000;
-  host.services.turn(host.now);
-  assert.deepEqual(host.takeInjected(), ['deliver 5']);
-});

@@ -1,31 +1,19 @@
 // What happens by the clock and not by packets: idle flows go, learned addresses live on or are forgotten, neighbours in
-// use are asked again, routers advertise themselves.
+// use are asked again.
 
-import type { Datapath, Injection, InstalledFlow } from '../datapath/datapath.ts';
+import type { Datapath, InstalledFlow } from '../datapath/datapath.ts';
 import type { Action } from '../flow/actions.ts';
-import { applyActions } from '../flow/apply.ts';
 import { FIELD, getMac } from '../flow/fields.ts';
-import { keyOfFrame } from '../flow/key.ts';
 import type { Flow, FlowTable } from '../flow/table.ts';
-import { lengthAtMtu } from '../packet/length.ts';
-import type { Born, Learned } from '../simulate/result.ts';
-import type { BridgeNode, Topology } from '../topology/nodes.ts';
-import type { Id } from '../topology/resource.ts';
 import { FLOW_EVICT_IDLE_MS, FLOW_IDLE_MS, SWEEP_MS } from './limits.ts';
 import type { Asker } from './packet/asking.ts';
 import type { Replica } from './replica.ts';
-import type { Simulate } from './upcalls.ts';
-
-export type Advertise = (portId: Id, topology: Topology, learned: Learned) => readonly Born[];
 
 export interface ServiceParts {
-  readonly hostId: Id;
   readonly datapath: Datapath;
   readonly flows: FlowTable;
   readonly replica: Replica;
   readonly asker: Asker;
-  readonly simulate: Simulate;
-  readonly advertise: Advertise;
   readonly now: () => number;
 }
 
@@ -41,8 +29,6 @@ export class Services {
   readonly #parts: ServiceParts;
   #nextSweep: number;
   #lastEvict = Number.NEGATIVE_INFINITY;
-  /** By router port. */
-  readonly #nextAdvertisement = new Map<Id, number>();
 
   constructor(parts: ServiceParts) {
     this.#parts = parts;
@@ -52,7 +38,6 @@ export class Services {
   /** Does what is due. */
   turn(now: number): void {
     this.#parts.replica.expire(now);
-    this.#advertiseDue(now);
     if (now < this.#nextSweep) return;
     this.sweep(now);
     const tookMs = this.#parts.now() - now;
@@ -101,49 +86,6 @@ export class Services {
     }
     datapath.remove(installed);
   }
-
-  /** Unsolicited router advertisements (RFC 4861 §6.2.4), at each host to its own guests only: none is sent twice. */
-  #advertiseDue(now: number): void {
-    const { replica, advertise, datapath } = this.#parts;
-    const { topology } = replica;
-    const advertising = new Set<Id>();
-    for (const port of topology.objects('port').values()) {
-      if (port.routerAdvertisement === undefined || !port.adminUp) continue;
-      advertising.add(port.id);
-      const due = this.#nextAdvertisement.get(port.id) ?? now;
-      if (due > now) continue;
-      this.#nextAdvertisement.set(port.id, now + port.routerAdvertisement.intervalSeconds * 1000);
-      const packets = advertise(port.id, topology, replica.learned).flatMap((born) => this.#toGuestsHere(born));
-      if (packets.length > 0) datapath.inject(packets);
-    }
-    for (const id of this.#nextAdvertisement.keys()) if (!advertising.has(id)) this.#nextAdvertisement.delete(id);
-  }
-
-  /** The copies of a frame for ports of this host; a flood is decided for each member, as a receiving host does. */
-  #toGuestsHere({ to, frame }: Born): Injection[] {
-    const { hostId, replica, simulate } = this.#parts;
-    const { topology } = replica;
-    const bridge = topology.bridgeByFlood(to);
-    if (bridge === undefined) {
-      const here = topology.portByNumber(to)?.binding?.hostId === hostId;
-      return here ? [{ sense: 'deliver', number: to, frame }] : [];
-    }
-    return membersHere(bridge, topology, hostId).flatMap((member) => {
-      const { key } = keyOfFrame(frame, member, to);
-      if (key === undefined) return [];
-      const { actions } = simulate({ key, frame, lengthBytes: lengthAtMtu(frame) }, topology, replica.learned);
-      return applyActions(actions, frame).outputs.flatMap((output): Injection[] =>
-        output.kind === 'output' ? [{ sense: 'deliver', number: output.port, frame: output.frame }] : [],
-      );
-    });
-  }
-}
-
-function membersHere(bridge: BridgeNode, topology: Topology, hostId: Id): number[] {
-  return bridge.members.flatMap((id) => {
-    const port = topology.port(id);
-    return port?.binding?.hostId === hostId ? [port.number] : [];
-  });
 }
 
 /** A flow in use renews the MAC that its packets come from, and is a reason to ask its neighbours again. */

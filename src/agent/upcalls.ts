@@ -19,6 +19,7 @@ import type { Flow, FlowTable } from '../flow/table.ts';
 import type { Log } from '../lib/log.ts';
 import type { Arrival, Born, Learned, Lesson, Result } from '../simulate/result.ts';
 import type { Topology } from '../topology/nodes.ts';
+import type { Id } from '../topology/resource.ts';
 import { BATCH_PACKETS } from './limits.ts';
 import type { AnswerLimiter } from './packet/answers.ts';
 import { again, type Packet, packetOf } from './packet/arrival.ts';
@@ -43,6 +44,8 @@ export interface UpcallParts {
   readonly asker: Asker;
   readonly answers: AnswerLimiter;
   readonly simulate: Simulate;
+  /** Routers at these ports were asked to advertise themselves: takes what they are to say. */
+  readonly solicited: (portIds: readonly Id[], born: readonly Born[], now: number) => void;
   /** Makes room in the kernel's table; false: nothing could go. */
   readonly evict: () => boolean;
   readonly log: Log;
@@ -196,7 +199,8 @@ export class Upcalls {
       return;
     }
     if (!forwarded) this.counts.answers++;
-    batch.inject.push(...result.born.map(delivered));
+    if (result.solicited.length === 0) batch.inject.push(...result.born.map(delivered));
+    else this.#parts.solicited(result.solicited, result.born, now);
   }
 
   #install(batch: Batch): void {

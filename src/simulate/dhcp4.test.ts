@@ -28,7 +28,7 @@ function offeredMtu(bridge: object, subnet: object, ...more: Resource[]): number
   const frame = frameOf(`dhcp(discover, ${MAC})`);
   const { key } = keyOfFrame(frame, 5);
   const { born } = simulate({ key: key!, frame, lengthBytes: lengthAtMtu(frame) }, topology, NOTHING_LEARNED);
-  const [{ frame: offer }] = born as [{ frame: Uint8Array }];
+  const offer = born[0]!.frame;
   return parseDhcp4(offer, HEADERS_BYTES, offer.length)!.options.mtuBytes;
 }
 

@@ -70,11 +70,15 @@ export function solicitation(port: PortNode, ip: Ip): Uint8Array | undefined {
   return discoveryFrame(groupMacOf(group), mac, source as Ip6, group, message);
 }
 
-/** An advertisement of the router at this port, to one guest or to all; nothing when the port does not advertise. */
+/**
+ * An advertisement of the router at this port, to one guest or to all; nothing when the port does not advertise. `last`:
+ * it ceases to be one (RFC 4861 §6.2.5).
+ */
 export function routerAdvertisement(
   topology: Topology,
   port: PortNode,
   to: { readonly ip: Ip; readonly mac: Mac } | undefined,
+  last = false,
 ): Birth[] {
   const settings = port.object.routerAdvertisement;
   const { mac } = port;
@@ -104,7 +108,7 @@ export function routerAdvertisement(
     hopLimit: 64,
     managed: settings.managed,
     other: settings.otherConfiguration,
-    lifetimeSeconds: settings.lifetimeSeconds,
+    lifetimeSeconds: last ? 0 : settings.lifetimeSeconds,
     reachableMs: 0,
     retransmitMs: 0,
     options,

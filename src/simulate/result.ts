@@ -57,6 +57,8 @@ export interface Result {
   readonly cacheable: boolean;
   /** Packets to send now in answer to this one: replies, ICMP errors, resets, or (not cacheable) itself rewritten. */
   readonly born: readonly Born[];
+  /** The router ports that were asked to advertise themselves: `born` is their answer, to be given in due time. */
+  readonly solicited: readonly Id[];
   readonly learn: readonly Lesson[];
   readonly needs: readonly Need[];
 }

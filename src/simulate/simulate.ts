@@ -39,12 +39,12 @@ export function solicit(need: Extract<Need, { kind: 'neighbour' }>, topology: To
   return bear({ from: { kind: 'leave', port }, frame }, { topology, learned, recorder: undefined }, 0).born;
 }
 
-/** An unsolicited router advertisement out of a router port that advertises. */
-export function advertise(portId: Id, topology: Topology, learned: Learned): Born[] {
+/** An unsolicited router advertisement out of a router port that advertises; `last`: it ceases to be a router. */
+export function advertise(portId: Id, topology: Topology, learned: Learned, last: boolean): Born[] {
   const port = topology.port(portId);
   if (port === undefined) return [];
   const world = { topology, learned, recorder: undefined };
-  return routerAdvertisement(topology, port, undefined).flatMap((birth) => bear(birth, world, 0).born);
+  return routerAdvertisement(topology, port, undefined, last).flatMap((birth) => bear(birth, world, 0).born);
 }
 
 function conclude(journey: Journey): Result {
@@ -73,7 +73,13 @@ function conclude(journey: Journey): Result {
     case 'answer':
     case 'reject':
     case 'exception': {
-      const answers = bearAll(stop.births, walk);
+      // A solicitation goes to every router on the link, and each of them answers.
+      const routers = journey.stops.filter(
+        (other) => other.kind === 'answer' && other.solicited !== undefined,
+      ) as Solicited[];
+      const births = routers.length < 2 ? stop.births : () => routers.flatMap((router) => router.births());
+      const answers = bearAll(births, walk);
+      const solicited = routers.map((router) => router.solicited);
       const cause = stop.kind === 'answer' ? stop.cause : UP.packet;
       return result(journey, {
         verdict: answers.needs.length > 0 ? 'needs' : stop.kind === 'answer' ? 'answer' : 'reject',
@@ -83,6 +89,7 @@ function conclude(journey: Journey): Result {
         cacheable: stop.kind !== 'exception',
         born: answers.born,
         needs: answers.needs,
+        solicited,
       });
     }
     case 'needs':
@@ -175,7 +182,10 @@ interface Outcome {
   readonly cacheable?: boolean;
   readonly born?: readonly Born[];
   readonly needs?: readonly Need[];
+  readonly solicited?: readonly Id[];
 }
+
+type Solicited = Extract<Stop, { kind: 'answer' }> & { readonly solicited: Id };
 
 function result(journey: Journey, outcome: Outcome): Result {
   const { walk } = journey;
@@ -184,6 +194,7 @@ function result(journey: Journey, outcome: Outcome): Result {
     cacheable: true,
     born: [],
     needs: [],
+    solicited: [],
     ...outcome,
     mask: walk.view.mask,
     tags: walk.tags,

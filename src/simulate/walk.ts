@@ -58,8 +58,14 @@ export type Stop =
       readonly why: string;
       readonly births: () => readonly Birth[];
     }
-  /** Each packet of the class is answered by the agent. */
-  | { readonly kind: 'answer'; readonly cause: UpCause; readonly why: string; readonly births: () => readonly Birth[] }
+  /** Each packet of the class is answered by the agent. `solicited`: the router port that is to advertise itself. */
+  | {
+      readonly kind: 'answer';
+      readonly cause: UpCause;
+      readonly why: string;
+      readonly births: () => readonly Birth[];
+      readonly solicited?: Id;
+    }
   /**
    * The data path answers an ARP request or neighbour solicitation, if the request may go out `through` the port of the
    * owner, and the owner's own answer, which would start at `from`, may come back.

@@ -70,7 +70,7 @@ export const portSchema = resource(
           managed: flag(false, 'addresses come from DHCPv6'),
           otherConfiguration: flag(false, 'other settings come from DHCPv6'),
           lifetimeSeconds: integerOr(1800, 0, 9000, 'as default router; 0: not one'),
-          intervalSeconds: integerOr(600, 4, 1800, 'between unsolicited ones'),
+          intervalSeconds: integerOr(600, 4, 1800, 'the longest time between unsolicited ones'),
           autonomous: flag(true, 'guests make their own addresses in the /64 prefixes of the port'),
           dnsServers: listOf(ip('a server'), 'RFC 8106'),
           prefixes: listOf(prefix('beside those of the port'), 'more prefixes on the link'),

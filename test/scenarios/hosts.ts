@@ -87,6 +87,7 @@ class Host {
       asker,
       answers: new AnswerLimiter(),
       simulate,
+      solicited: (_, born) => path.inject(born.map(({ to, frame }) => ({ sense: 'deliver', number: to, frame }))),
       evict: () => false,
       log: this.log,
     });

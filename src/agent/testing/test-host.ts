@@ -10,6 +10,7 @@ import { advertise, simulate, solicit } from '../../simulate/simulate.ts';
 import type { Resource, ResourceRef } from '../../topology/kinds.ts';
 import { sampleId } from '../../topology/testing/samples.ts';
 import type { HostedStatus } from '../../topology/wire.ts';
+import { Advertisements } from '../advertisements.ts';
 import type { JournalRecord } from '../host/journal.ts';
 import { StatusBook } from '../host/status.ts';
 import { LearnedTable } from '../learned.ts';
@@ -40,6 +41,9 @@ export class TestHost {
   readonly asker: Asker;
   readonly upcalls: Upcalls;
   readonly services: Services;
+  readonly advertisements: Advertisements;
+  /** What chance says next. */
+  chance = 0;
   /** The real one, counted. */
   readonly simulate: typeof simulate;
   /** Stands in front of the real one: a test may throw here. */
@@ -79,10 +83,14 @@ export class TestHost {
     });
     const { replica, asker, parking } = this;
     const shared = { datapath, flows, replica, asker, simulate: this.simulate, now };
-    this.services = new Services({ hostId: HERE, advertise, ...shared });
+    this.services = new Services(shared);
+    const random = () => this.chance;
+    this.advertisements = new Advertisements({ hostId: HERE, advertise, random, world: replica, ...shared });
+    const { advertisements } = this;
+    const solicited = advertisements.solicited.bind(advertisements);
     const answers = new AnswerLimiter();
     const evict = () => this.services.evict();
-    this.upcalls = new Upcalls({ ...shared, world: replica, parking, answers, evict, log });
+    this.upcalls = new Upcalls({ ...shared, world: replica, parking, answers, solicited, evict, log });
   }
 
   /** The first snapshot of a server. */

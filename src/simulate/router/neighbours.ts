@@ -60,6 +60,7 @@ export function enterDiscovery(walk: Walk, router: RouterNode, port: PortNode, t
         kind: 'answer',
         cause: UP.service,
         why: `${at} advertises itself`,
+        solicited: port.id,
         births: () =>
           routerAdvertisement(
             walk.world.topology,
