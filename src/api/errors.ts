@@ -5,7 +5,7 @@
 export type ErrorStatus = 400 | 401 | 403 | 404 | 405 | 408 | 409 | 412 | 413 | 422 | 429 | 500 | 503;
 
 /** Code -> status, and the message when the thrower has nothing better to say. */
-export const ERRORS = {
+const ERRORS = {
   badJson: { status: 400, message: 'the body is no JSON' },
   malformed: { status: 400, message: 'the request is malformed' },
   unauthorized: { status: 401, message: 'send a valid token: Authorization: Bearer TOKEN' },

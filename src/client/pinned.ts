@@ -9,7 +9,7 @@ import type { Fetch } from './client.ts';
 /** `AB:CD:…` or `abcd…`: SHA-256 of the certificate. */
 const normal = (fingerprint: string): string => fingerprint.replaceAll(':', '').toLowerCase();
 
-export class WrongCertificate extends Error {
+class WrongCertificate extends Error {
   override readonly name = 'WrongCertificate';
 }
 

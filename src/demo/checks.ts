@@ -12,7 +12,7 @@ export class CannotStart extends Error {
   override readonly name = 'CannotStart';
 }
 
-export const KERNEL_NEEDED = [6, 1] as const;
+const KERNEL_NEEDED = [6, 1] as const;
 
 /** Program -> Debian package (packages.txt of lab). */
 const PROGRAMS = {

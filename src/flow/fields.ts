@@ -63,7 +63,7 @@ export { ETHER_TYPE, PROTOCOL };
 
 export const newKey = (): FlowKey => new Uint8Array(KEY_BYTES);
 
-export function getU32(key: Uint8Array, at: number): number {
+function getU32(key: Uint8Array, at: number): number {
   return (key[at]! | (key[at + 1]! << 8) | (key[at + 2]! << 16) | (key[at + 3]! << 24)) >>> 0;
 }
 

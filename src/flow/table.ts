@@ -47,7 +47,7 @@ export interface FlowLimits {
   /** Flows of one ingress port: what a guest that scans the world can take from the others. */
   readonly flowsPerPort: number;
 }
-export const FLOW_LIMITS: FlowLimits = { flows: 262_144, flowsPerPort: 65_536 };
+const FLOW_LIMITS: FlowLimits = { flows: 262_144, flowsPerPort: 65_536 };
 
 /**
  * What to tell the data path: install, then remove. Should it have no room for the masks, remove first and install

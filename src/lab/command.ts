@@ -17,11 +17,11 @@ export interface RunOptions {
 }
 
 /** The program could not be started, did not end in time, or ended with a code that `run` does not take. */
-export class CommandFailed extends Error {
+class CommandFailed extends Error {
   override readonly name = 'CommandFailed';
 }
 
-export const DEFAULT_DEADLINE_MS = 10_000;
+const DEFAULT_DEADLINE_MS = 10_000;
 
 /** Runs `argv` and gives its output whatever its exit code is. Throws CommandFailed when it does not start or end. */
 export function attempt(argv: readonly string[], options: RunOptions = {}): Promise<Output> {

@@ -15,7 +15,7 @@ import { Namespace } from './namespace.ts';
 import type { Process } from './process.ts';
 
 /** 1500 for guests plus VXLAN over IPv6 (70), and room for inline state (40). */
-export const UNDERLAY_MTU_BYTES = 1610;
+const UNDERLAY_MTU_BYTES = 1610;
 export const UNDERLAY_INTERFACE = 'underlay0';
 export const GUEST_INTERFACE = 'eth0';
 

@@ -11,7 +11,7 @@ const logLevel = Type.Enum([...LOG_LEVELS], { default: 'info', description: 'deb
 export const STATE_DIRECTORY = '/var/lib/ayatori';
 
 /** Who puts the outer headers on a packet to another host. */
-export const ENCAP_TX = ['hand', 'device'] as const;
+const ENCAP_TX = ['hand', 'device'] as const;
 export type EncapTx = (typeof ENCAP_TX)[number];
 
 /** At most 65535. */
@@ -60,7 +60,6 @@ export const agentConfigSchema = Type.Object(
   },
   { additionalProperties: false },
 );
-export type AgentConfig = Static<typeof agentConfigSchema>;
 
 export interface ConfigSources {
   /** Text of the configuration file and the name to call it by. */

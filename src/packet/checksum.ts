@@ -27,16 +27,6 @@ export function updateChecksum(checksum: number, oldWord: number, newWord: numbe
   return ~fold((~checksum & 0xffff) + (~oldWord & 0xffff) + newWord) & 0xffff;
 }
 
-/** A checksum after an even number of bytes, at an even offset below it, changed. */
-export function updateChecksumBytes(checksum: number, oldBytes: Uint8Array, newBytes: Uint8Array): number {
-  let sum = ~checksum & 0xffff;
-  for (let i = 0; i < oldBytes.length; i += 2) {
-    sum += ~((oldBytes[i]! << 8) | oldBytes[i + 1]!) & 0xffff;
-    sum += (newBytes[i]! << 8) | newBytes[i + 1]!;
-  }
-  return ~fold(sum) & 0xffff;
-}
-
 /** CRC32c of bytes [at, end); on the wire its bytes stand in little-endian order. */
 export function crc32cOf(bytes: Uint8Array, at: number, end: number): number {
   let crc = 0xffffffff;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatIp, formatMac } from './address.ts';
-import { destinationIpOf, destinationMacOf, formatPacket, parsePacket, sourceIpOf, sourceMacOf } from './packet.ts';
+import { formatIp } from './address.ts';
+import { destinationIpOf, formatPacket, parsePacket, sourceIpOf } from './packet.ts';
 import { readHex } from './word/arguments.ts';
 import { frameOf } from './words.ts';
 
@@ -48,8 +48,6 @@ test('an IPv6 frame counts its extension headers into the length', () => {
 
 test('addresses are read in place', () => {
   const four = parsePacket(frameOf(`${ETH} ip(10.0.0.1, 10.0.0.2)`))!;
-  assert.equal(formatMac(sourceMacOf(four)), '02:00:00:00:00:01');
-  assert.equal(formatMac(destinationMacOf(four)), '02:00:00:00:00:02');
   assert.equal(`${formatIp(sourceIpOf(four))} ${formatIp(destinationIpOf(four))}`, '10.0.0.1 10.0.0.2');
   const six = parsePacket(frameOf(`${ETH} ip6(fd00::1, fd00::2)`))!;
   assert.equal(`${formatIp(sourceIpOf(six))} ${formatIp(destinationIpOf(six))}`, 'fd00::1 fd00::2');

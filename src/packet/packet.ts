@@ -4,7 +4,7 @@
 //   | Ethernet | ARP, IPv4, IPv6   | TCP, UDP, ICMP …, or the    | padding  |
 //   |  + tags  | (+ extensions)    | data of a later fragment    |          |
 
-import { type Ip, type Mac, readIp4, readIp6, readMac, readU16 } from './address.ts';
+import { type Ip, readIp4, readIp6, readU16 } from './address.ts';
 import { formatArp, parseArp } from './arp.ts';
 import { formatDhcp4, parseDhcp4 } from './dhcp4.ts';
 import { formatDhcp6, parseDhcp6 } from './dhcp6.ts';
@@ -52,8 +52,6 @@ export interface FragmentPart {
   readonly more: boolean;
 }
 
-export const destinationMacOf = (packet: Packet): Mac => readMac(packet.bytes, 0);
-export const sourceMacOf = (packet: Packet): Mac => readMac(packet.bytes, 6);
 /** Valid for ip4 and ip6. */
 export function sourceIpOf(packet: Packet): Ip {
   return packet.network === 'ip4' ? readIp4(packet.bytes, packet.l3At + 12) : readIp6(packet.bytes, packet.l3At + 8);

@@ -112,7 +112,7 @@ const CONDITIONS: readonly { readonly name: keyof MatchNode; readonly holds: Con
 ];
 type Condition = (walk: Walk, match: MatchNode, hook: Hook) => boolean;
 
-export function ruleMatches(walk: Walk, match: MatchNode, hook: Hook): boolean {
+function ruleMatches(walk: Walk, match: MatchNode, hook: Hook): boolean {
   if (!fragmentFits(walk, match)) return false;
   return conditionsHold(walk, match, hook) !== match.invert;
 }

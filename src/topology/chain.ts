@@ -20,7 +20,7 @@ const maskedMac = (description: string) =>
   );
 
 /** All that are given must hold. `not` turns single ones round, `invert` the whole but `fragments`. */
-export const matchSchema = Type.Object(
+const matchSchema = Type.Object(
   {
     fragments: Type.Optional(
       Type.Union(
@@ -71,7 +71,7 @@ export const matchSchema = Type.Object(
 export type Match = Static<typeof matchSchema>;
 
 /** Conditions that `not` may name. */
-export const INVERTIBLE = [
+const INVERTIBLE = [
   'inPortIds',
   'outPortIds',
   'ingressPortGroupId',

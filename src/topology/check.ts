@@ -152,11 +152,7 @@ function checkUnused(kind: Kind, id: Id, put: ReadonlySet<Id>, { users, named }:
 }
 
 /** The message for the users that the caller may see: `objects` of an inUse problem, or some of them. */
-export function inUseMessage(
-  what: string,
-  objects: readonly ResourceRef[],
-  named: (kind: Kind, id: Id) => string,
-): string {
+function inUseMessage(what: string, objects: readonly ResourceRef[], named: (kind: Kind, id: Id) => string): string {
   const names = objects.slice(0, NAMED_USERS).map((user) => named(user.kind, user.id));
   const more = objects.length - names.length;
   const by = more > 0 ? `${names.join(', ')} and ${more} more` : names.join(', ');

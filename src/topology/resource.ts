@@ -50,7 +50,7 @@ export const inboundChainId = Type.Optional(id('chain', 'rules for what comes in
 export const outboundChainId = Type.Optional(id('chain', 'rules for what goes out'));
 
 /** Properties of every object, before its own. */
-export const COMMON = {
+const COMMON = {
   id: Type.String({ format: 'id', description: 'may be chosen on create, so that a retry is safe' }),
   name: Type.String({ description: 'need not be unique', maxLength: 255, default: '' }),
   projectId: Type.Optional(id('project', 'the tenant it belongs to; none: the operator')),

@@ -21,7 +21,7 @@ import { isUnderlay, Scopes, UNDERLAY } from './scopes.ts';
 import { Session } from './session.ts';
 
 /** How long a host counts as alive after its last word. */
-export const LEASE_SECONDS = 10;
+const LEASE_SECONDS = 10;
 /** Heartbeats in the time of a lease: three may be lost. */
 const HEARTBEATS = 3.3;
 /** Answers (flows, audits) may be larger than a frame of ours. */

@@ -3,7 +3,7 @@
 import type { Context } from 'hono';
 import { ApiError } from '../errors.ts';
 
-export const BODY_BYTES = 1024 * 1024;
+const BODY_BYTES = 1024 * 1024;
 /** A body of many operations. */
 export const TRANSACTION_BYTES = 16 * 1024 * 1024;
 /** The deepest document of the model has five levels; a bound keeps what walks one off the end of the stack. */

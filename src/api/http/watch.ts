@@ -7,7 +7,7 @@ import type { Context, Hono } from 'hono';
 import type { Parts } from '../parts.ts';
 import { readInteger, readQuery } from './request.ts';
 
-export const HEARTBEAT_MS = 5000;
+const HEARTBEAT_MS = 5000;
 /** Changes written at a time: between them the connection may say that it is full. */
 const LINES = 64;
 /** A connection that takes nothing for so long, heartbeats included, is cut; who comes back goes on from its number. */

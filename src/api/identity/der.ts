@@ -12,7 +12,7 @@ const TAG = {
 } as const;
 
 /** One element: tag, length (X.690 §8.1.3, definite form), content. */
-export function element(tag: number, ...content: readonly Uint8Array[]): Uint8Array {
+function element(tag: number, ...content: readonly Uint8Array[]): Uint8Array {
   const body = Buffer.concat(content);
   if (body.length < 0x80) return Buffer.concat([Uint8Array.of(tag, body.length), body]);
   const length: number[] = [];

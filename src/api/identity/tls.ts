@@ -110,7 +110,7 @@ function generalName(name: string): Uint8Array {
 }
 
 /** What a server that listens there is called: for a wildcard every address that the machine has now. */
-export function namesFor(listenHost: string): readonly string[] {
+function namesFor(listenHost: string): readonly string[] {
   const addresses = isWildcard(listenHost) ? machineAddresses() : [listenHost];
   const host = hostname();
   return [...new Set([...addresses, ...(/^[\w.-]+$/.test(host) ? [host] : []), 'localhost', '127.0.0.1', '::1'])];

@@ -72,7 +72,7 @@ export const changePrefix = (set: string): string => `${PREFIX.change}${set}/`;
 export const changeKey = (set: string, chunk: number): string =>
   `${changePrefix(set)}${String(chunk).padStart(4, '0')}`;
 
-export const statusPrefix = (hostId: string): string => `${PREFIX.status}${hostId}/`;
+const statusPrefix = (hostId: string): string => `${PREFIX.status}${hostId}/`;
 export const statusKey = (hostId: string, kind: StatusKind, id: string): string =>
   `${statusPrefix(hostId)}${kind}/${id}`;
 

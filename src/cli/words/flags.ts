@@ -38,7 +38,7 @@ const FILLED_IN = new Set(['id', 'position']);
 const requiredOf = (kind: Kind): readonly string[] => (KINDS[kind].schema as Schema).required ?? [];
 
 /** All flags that create (or, `set`, change) an object of the kind. */
-export function flagsOf(kind: Kind, verb: 'create' | 'set'): Flag[] {
+function flagsOf(kind: Kind, verb: 'create' | 'set'): Flag[] {
   const required = requiredOf(kind);
   const flags: Flag[] = [];
   for (const [property, schema] of Object.entries(propertiesOf(kind))) {

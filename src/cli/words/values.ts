@@ -50,7 +50,7 @@ export function argumentOf(schema: Schema, flag: string): string {
   return `<${flag}>`;
 }
 
-export function readYesNo(word: string, name: string): boolean {
+function readYesNo(word: string, name: string): boolean {
   if (/^(yes|true|on)$/i.test(word)) return true;
   if (/^(no|false|off)$/i.test(word)) return false;
   throw usage(`--${name} is yes or no, not ${word}`);

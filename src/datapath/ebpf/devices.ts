@@ -66,10 +66,3 @@ export function ensureDevices(devices: Devices, tunnelUdpPort: number): void {
   }
   for (const name of [tunnel, inject, injected]) ip('link', 'set', name, 'up');
 }
-
-/** The opposite, for a host that is taken out of service. */
-export function removeDevices(devices: Devices): void {
-  for (const name of [devices.tunnel, devices.inject]) {
-    if (interfaceIndex(name) !== undefined) ip('link', 'delete', name);
-  }
-}

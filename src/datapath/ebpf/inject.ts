@@ -107,7 +107,7 @@ export class Injector {
  * Fills in the header at `at` and, for whole TCP and UDP packets, the pseudo-header sum (folded, not inverted) in the
  * checksum field of `frame`. Fragments, UDP over IPv4 without a checksum, and all else: a header of zeros.
  */
-export function writeVnetHeader(view: DataView, at: number, frame: Uint8Array, gsoBytes: number): void {
+function writeVnetHeader(view: DataView, at: number, frame: Uint8Array, gsoBytes: number): void {
   for (let byte = 0; byte < VNET_BYTES; byte++) view.setUint8(at + byte, 0);
   const l4 = findL4(frame);
   if (l4 === undefined) return;

@@ -37,7 +37,7 @@ export const isUsable = (port: PortNode | undefined, routerId: Id): port is Port
   port !== undefined && port.deviceId === routerId && isPluggable(port);
 
 /** Local addresses and connected networks of a port. IPv6 link-local networks are on every link: nothing routes there. */
-export function impliedRoutes(port: PortNode): RouteNode[] {
+function impliedRoutes(port: PortNode): RouteNode[] {
   const route = (nextHop: 'local' | 'port', ip: Ip, bits: number): RouteNode => ({
     id: undefined,
     destination: { ip: networkOf(ip, bits), bits },

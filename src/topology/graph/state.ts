@@ -30,7 +30,7 @@ export interface State {
   readonly overlayMtuBytes: number | undefined;
 }
 
-export const NO_IDS: readonly Id[] = [];
+const NO_IDS: readonly Id[] = [];
 
 export class Snapshot implements Topology {
   readonly state: State;
