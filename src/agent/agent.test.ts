@@ -245,7 +245,9 @@ test(
     const { server, hosts } = await site(t, ...NETWORK);
     const one = sampleId('host', 1);
     await until(() => isUp(server, 1, 5) && isUp(server, 2, 6));
+    hosts.machines.get(1)!.remove('tap5');
     hosts.machines.get(2)!.add('tap5');
+    await until(() => !isUp(server, 1, 5));
     // The server takes out of scope what no port of host 1 needs any more.
     server.move(guest(5, 2), one);
     await until(() => server.subscribed(one).includes(LAN));

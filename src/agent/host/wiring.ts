@@ -50,7 +50,7 @@ export class HostWiring {
   readonly #toServers = new Set<string>();
   /** Which ends the routes were asked for. */
   #ends = '';
-  /** Ports that are delivered here, with their devices. */
+  /** Ports that are or were delivered here as long as they are bound here, with their devices. */
   #delivered: ReadonlyMap<Id, Id> = new Map();
   #dirty = true;
   #nextLook = 0;
@@ -214,9 +214,8 @@ export class HostWiring {
     const bound = new Set(ports.map(({ id }) => id));
     for (const [id, deviceId] of this.#delivered) if (!bound.has(id)) this.#parts.onLeft(deviceId);
     const { topology } = this.#parts.replica;
-    this.#delivered = new Map(
-      ports.filter(({ state }) => state === 'up').map(({ id }) => [id, topology.port(id)!.deviceId]),
-    );
+    const delivered = ports.filter(({ id, state }) => state === 'up' || this.#delivered.has(id));
+    this.#delivered = new Map(delivered.map(({ id }) => [id, topology.port(id)!.deviceId]));
   }
 
   #publish(ports: readonly PortStatus[]): void {
