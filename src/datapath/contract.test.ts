@@ -104,14 +104,8 @@ for (const [name, struct] of Object.entries(STRUCTS) as [string, Struct<string>]
 
 test('the flow key is laid out as in the object', () => {
   const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-  const { unused, unused_tail, ...theirs } = layoutOf('flow_key');
-  assert.deepEqual(
-    [unused, unused_tail],
-    [
-      [35, 1],
-      [116, 4],
-    ],
-  );
+  const { unused_tail, ...theirs } = layoutOf('flow_key');
+  assert.deepEqual(unused_tail, [116, 4]);
   const ours = Object.entries(FIELD).map(([name, { at, bytes }]) => [snake(name), [at, bytes]]);
   assert.deepEqual(Object.fromEntries(ours), theirs);
   assert.equal(structOf('flow_key').sizeOrType, KEY_BYTES);

@@ -1,5 +1,5 @@
 // The data path in memory: what the eBPF program does, step by step, with Maps for its maps. For tests, scenarios and
-// whole clouds in one process (memory-underlay.ts); the clock is the caller's. Not here: GSO super-packets from guests,
+// whole clouds in one process (testing/memory-underlay.ts); the clock is the caller's. Not here: GSO super-packets from guests,
 // fragmentation of outer packets, CPUs.
 //
 //   receive ------+                              +--> guest here, tunnel to a host

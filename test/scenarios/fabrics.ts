@@ -12,9 +12,9 @@ import type {
   Miss,
   UnderlayHost,
 } from '../../src/datapath/datapath.ts';
-import { type RunResult, TestRun } from '../../src/datapath/ebpf/testrun.ts';
+import { type RunResult, TestRun } from '../../src/datapath/ebpf/testing/testrun.ts';
 import type { MemoryDatapath } from '../../src/datapath/memory.ts';
-import { MemoryUnderlay } from '../../src/datapath/memory-underlay.ts';
+import { MemoryUnderlay } from '../../src/datapath/testing/memory-underlay.ts';
 import { ADDRESS, type Fabric, HOSTS, type HostName, INDEX } from './hosts.ts';
 
 interface Got {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Datapath } from '../../datapath/datapath.ts';
 import type { EbpfOptions } from '../../datapath/ebpf/ebpf.ts';
 import type { EncapTx } from '../../lib/config.ts';
+import type { Log } from '../../lib/log.ts';
 import type { Id } from '../../topology/resource.ts';
 
 export interface KernelSettings {
@@ -16,9 +17,18 @@ export interface KernelSettings {
   readonly encapTx?: EncapTx;
 }
 
-export async function kernelDatapath(settings: KernelSettings, hostId: Id): Promise<Datapath> {
+export async function kernelDatapath(
+  { log, ...settings }: KernelSettings & { readonly log: Log },
+  hostId: Id,
+): Promise<Datapath> {
   const { openEbpfDatapath } = await import('../../datapath/ebpf/ebpf.ts');
-  return openEbpfDatapath(kernelOptions(settings, hostId));
+  return openEbpfDatapath({
+    ...kernelOptions(settings, hostId),
+    onReplaced: ({ version, carried }) => {
+      const tables = carried ? 'its tables are carried over' : 'its tables cannot be converted, all is wired anew';
+      log.info(`the data path of another version is replaced: ${tables}`, { contractVersion: version });
+    },
+  });
 }
 
 export function kernelOptions({ runDirectory, tunnelUdpPort, encapTx }: KernelSettings, hostId: Id): EbpfOptions {

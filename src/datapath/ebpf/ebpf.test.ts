@@ -8,9 +8,9 @@ import { emitIpv4, PROTOCOL } from '../../packet/ipv4.ts';
 import { until } from '../conformance/bed.ts';
 import { datapathConformance, type Harness, type TunnelPacket } from '../conformance.ts';
 import { openEbpfDatapath } from './ebpf.ts';
-import { removePins } from './loader.ts';
 import { CaptureSocket, interfaceIndex } from './sys.ts';
-import { type Namespace, Testbed, whyNoKernelTests, wire } from './testbed.ts';
+import { type Namespace, Testbed, whyNoKernelTests, wire } from './testing/testbed.ts';
+import { removePins } from './versions.ts';
 
 const PORT = 6677;
 const LOCAL = parseIp4('192.0.2.1')!;

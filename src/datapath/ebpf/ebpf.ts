@@ -21,12 +21,13 @@ import { type Devices, devicesOf, ensureDevices } from './devices.ts';
 import { KernelFloods } from './floods.ts';
 import { Injector } from './inject.ts';
 import { KernelFlows } from './kernel-flows.ts';
-import { type Attachment, ensurePinDirectory, HOOK_PROGRAMS, Programs } from './loader.ts';
+import { type Attachment, ensurePinDirectory, type Programs } from './loader.ts';
 import { u32Bytes } from './maps.ts';
 import { Placement } from './placement.ts';
 import { Ring } from './ring.ts';
 import { interfaceIndex } from './sys.ts';
 import { KernelUnderlay } from './underlay.ts';
+import { type Conversion, type Generation, openGeneration, type Replaced } from './versions.ts';
 
 export interface EbpfOptions {
   /** A directory of this host's own; a BPF file system is mounted there when it is on none. */
@@ -41,6 +42,8 @@ export interface EbpfOptions {
   /** `tcx` (default) falls back to `filter` where the kernel has no TCX. */
   readonly attachment?: Attachment;
   readonly budgets?: Budgets;
+  /** Told of each generation of another contract version that was found and replaced. */
+  readonly onReplaced?: (replaced: Replaced) => void;
 }
 
 /** Per port. A miss costs the agent about 15 µs, so one port takes a seventh of it at most. */
@@ -54,16 +57,24 @@ const SETTINGS = STRUCTS.settings;
 const MISS = STRUCTS.miss_record;
 const NS_PER_MS = 1_000_000n;
 
-/** Makes the devices, loads and attaches the programs in the calling network namespace. Needs root. */
-export function openEbpfDatapath(options: EbpfOptions): EbpfDatapath {
-  const directory = ensurePinDirectory(options.pinDirectory);
+/**
+ * Makes the devices, loads and attaches the programs in the calling network namespace, in place of those that are there.
+ * Needs root. `conversions` are those of the tables of older contract versions.
+ */
+export function openEbpfDatapath(
+  options: EbpfOptions,
+  conversions?: Readonly<Record<number, Conversion>>,
+): EbpfDatapath {
+  ensurePinDirectory(options.pinDirectory);
   const devices = devicesOf(options.devicePrefix ?? 'aya');
   ensureDevices(devices, options.tunnelUdpPort);
-  const programs = new Programs(directory, HOOK_PROGRAMS, options.attachment ?? 'tcx');
+  const generation = openGeneration(options.pinDirectory, options.attachment ?? 'tcx', conversions);
   try {
-    return new EbpfDatapath(programs, devices, options);
+    const datapath = new EbpfDatapath(generation, devices, options);
+    for (const replaced of generation.replaced) options.onReplaced?.(replaced);
+    return datapath;
   } catch (error) {
-    programs.close();
+    generation.programs.close();
     throw error;
   }
 }
@@ -81,7 +92,7 @@ export class EbpfDatapath implements Datapath {
   readonly #injector: Injector;
   #closed = false;
 
-  constructor(programs: Programs, devices: Devices, options: EbpfOptions) {
+  constructor({ programs, retire }: Generation, devices: Devices, options: EbpfOptions) {
     this.#programs = programs;
     this.#settings = programs.map('settings').get(u32Bytes(0))!;
     this.#settingsView = new DataView(this.#settings.buffer);
@@ -111,6 +122,7 @@ export class EbpfDatapath implements Datapath {
     this.#placement = new Placement(programs);
     this.#counters.keepOnly(new Set(this.#placement.plugged().map(({ port }) => port)));
     for (const name of options.underlayInterfaces) this.#underlay.watch(name);
+    retire();
   }
 
   install(flows: readonly FlowEntry[]): void {

@@ -1,15 +1,16 @@
 // Puts a generation of programs into the kernel: opens the object, takes over the maps that are pinned and pins those
 // that are not, and attaches. Everything lies below <pin directory>/v<contract version>/: a program never meets tables
-// of another layout. A hook that a predecessor attached gets the new program in one step, without losing a packet.
+// of another layout. A hook that a predecessor attached gets the new program in one step, without losing a packet, of
+// whatever version that predecessor was: the names of pins are the same in every version.
 //
-//   <map name>              maps
-//   link-<program>-<index>  TCX links (Linux 6.6); before that a tc filter stays with its interface
+//   <map name>                maps
+//   link-<program>-<index>    TCX links (Linux 6.6)
+//   filter-<program>-<index>  programs that are attached by a tc filter: that stays with its interface
 
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { CONTRACT_VERSION } from '../contract.ts';
 import { BpfMap } from './maps.ts';
 import {
   attachFilter,
@@ -32,15 +33,15 @@ const ALL_PROGRAMS = [...HOOK_PROGRAMS, TEST_PROGRAM];
 
 /** Each generation has its own. */
 const UNPINNED = new Set(['scratch']);
-const PER_CPU = new Set(['counters', 'scratch']);
+export const PER_CPU: ReadonlySet<string> = new Set(['counters', 'scratch']);
 
 const BPF_FS_MAGIC = 0xcafe4a11;
-const LINK_NAME = /^link-([a-z_]+)-([0-9]+)$/;
+const HOOK_NAME = /^(?:link|filter)-([a-z_]+)-([0-9]+)$/;
 
 export type Attachment = 'tcx' | 'filter';
 
-/** The directory on a BPF file system; one is mounted there when it is not. */
-export function ensurePinDirectory(directory: string): string {
+/** Makes the directory, and mounts a BPF file system there when it is on none. */
+export function ensurePinDirectory(directory: string): void {
   fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
   if (fs.statfsSync(directory).type !== BPF_FS_MAGIC) {
     try {
@@ -51,13 +52,12 @@ export function ensurePinDirectory(directory: string): string {
       });
     }
   }
-  const versioned = path.join(directory, `v${CONTRACT_VERSION}`);
-  fs.mkdirSync(versioned, { recursive: true, mode: 0o700 });
-  return versioned;
 }
 
 export class Programs {
-  readonly #directory: string | undefined;
+  #directory: string | undefined;
+  /** Where generations of other versions are pinned whose hooks are to be taken over, the newest first. */
+  #others: readonly string[] = [];
   readonly #object: LoadedObject;
   readonly #maps: ReadonlyMap<string, BpfMap>;
   readonly #attachment: Attachment;
@@ -103,58 +103,68 @@ export class Programs {
     return fd;
   }
 
-  /** Attaches at the ingress of an interface, or replaces what a predecessor attached there. */
+  /** Pinned there from now on; the directory has been renamed. Hooks of the other generations are taken over. */
+  settle(directory: string, others: readonly string[]): void {
+    this.#directory = directory;
+    this.#others = others;
+  }
+
+  /** Attaches at the ingress of an interface, or replaces what a predecessor attached there: it is never open. */
   attach(name: HookProgram, ifindex: number): void {
     const program = this.program(name);
-    const file = this.#linkFile(name, ifindex);
-    const old = openPin(file);
-    if (old !== undefined) {
-      const alive = updateLink(old, program);
-      closeFd(old);
-      if (alive) return;
-      fs.unlinkSync(file);
-    }
+    const own = this.#hookFile('link', name, ifindex);
+    const links = [own, ...this.#others.map((other) => path.join(other, path.basename(own)))];
+    if (links.some((file) => takeLink(file, program, own))) return;
     const link = this.#attachment === 'tcx' ? createTcxLink(program, ifindex) : undefined;
+    const filter = this.#hookFile('filter', name, ifindex);
     if (link === undefined) {
       attachFilter(program, ifindex);
+      // There is one filter on an interface, whichever program it was.
+      for (const hook of HOOK_PROGRAMS) fs.rmSync(this.#hookFile('filter', hook, ifindex), { force: true });
+      pin(program, filter);
       return;
     }
-    pin(link, file);
+    pin(link, own);
     closeFd(link);
     // A filter of a predecessor that knew no TCX would run as well.
     detachFilter(ifindex);
+    fs.rmSync(filter, { force: true });
   }
 
-  /** Interfaces on which a predecessor left a link of this program; some may be gone. */
-  linked(name: HookProgram): number[] {
-    if (this.#directory === undefined) return [];
-    return fs.readdirSync(this.#directory).flatMap((file) => {
-      const [, program, ifindex] = LINK_NAME.exec(file) ?? [];
-      return program === name ? [Number(ifindex)] : [];
-    });
+  /** Interfaces at which this or another generation has attached this program; some may be gone. */
+  attached(name: HookProgram): ReadonlySet<number> {
+    if (this.#directory === undefined) return new Set();
+    const files = [this.#directory, ...this.#others].flatMap((directory) => fs.readdirSync(directory));
+    return new Set(
+      files.flatMap((file) => {
+        const [, program, ifindex] = HOOK_NAME.exec(file) ?? [];
+        return program === name ? [Number(ifindex)] : [];
+      }),
+    );
   }
 
-  /** Forgets the links of an interface that is gone. */
+  /** Forgets the hooks of an interface that is gone. */
   forget(name: HookProgram, ifindex: number): void {
-    fs.rmSync(this.#linkFile(name, ifindex), { force: true });
+    for (const kind of ['link', 'filter'] as const) fs.rmSync(this.#hookFile(kind, name, ifindex), { force: true });
   }
 
   close(): void {
     this.#object.close();
   }
 
-  #linkFile(name: HookProgram, ifindex: number): string {
+  #hookFile(kind: 'link' | 'filter', name: HookProgram, ifindex: number): string {
     if (this.#directory === undefined) throw new Error('programs without a pin directory cannot be attached');
-    return path.join(this.#directory, `link-${name}-${ifindex}`);
+    return path.join(this.#directory, `${kind}-${name}-${ifindex}`);
   }
 }
 
-/** Takes away everything below a pin directory: programs, tables, connections. Traffic stops. */
-export function removePins(directory: string): void {
-  for (const version of fs.readdirSync(directory)) {
-    const versioned = path.join(directory, version);
-    if (!fs.statSync(versioned).isDirectory()) continue;
-    for (const file of fs.readdirSync(versioned)) fs.unlinkSync(path.join(versioned, file));
-    fs.rmdirSync(versioned);
-  }
+/** Gives the link that is pinned there, if it is and its interface lives, the program; it is pinned at `own` then. */
+function takeLink(file: string, program: number, own: string): boolean {
+  const link = openPin(file);
+  if (link === undefined) return false;
+  const alive = updateLink(link, program);
+  closeFd(link);
+  if (!alive) fs.unlinkSync(file);
+  else if (file !== own) fs.renameSync(file, own);
+  return alive;
 }

@@ -95,7 +95,7 @@ export class Placement {
       if (interfaceName(index) === undefined) this.#unplugIndex(index);
       else this.#programs.attach('vm_ingress', index);
     }
-    for (const index of this.#programs.linked('vm_ingress')) {
+    for (const index of this.#programs.attached('vm_ingress')) {
       if (interfaceName(index) === undefined) this.#programs.forget('vm_ingress', index);
       else this.#programs.attach('vm_ingress', index);
     }

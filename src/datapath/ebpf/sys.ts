@@ -72,6 +72,8 @@ const b = {
   setAutoload: libbpf.func('int bpf_program__set_autoload(void *program, bool autoload)'),
   programFd: libbpf.func('int bpf_program__fd(const void *program)'),
   objGet: libbpf.func('int bpf_obj_get(const char *path)'),
+  programOfId: libbpf.func('int bpf_prog_get_fd_by_id(uint32_t id)'),
+  mapOfId: libbpf.func('int bpf_map_get_fd_by_id(uint32_t id)'),
   objPin: libbpf.func('int bpf_obj_pin(int fd, const char *path)'),
   lookup: libbpf.func('int bpf_map_lookup_elem(int fd, const void *key, void *value)'),
   lookupDelete: libbpf.func('int bpf_map_lookup_and_delete_elem(int fd, const void *key, void *value)'),
@@ -429,6 +431,32 @@ export function openPin(path: string): number | undefined {
   const fd = b.objGet(path) as number;
   if (fd === -E.ENOENT) return undefined;
   return checkedBpf(`opening ${path}`, fd);
+}
+
+/** For tests: whether the kernel still has the program or map of that id, pinned or not. */
+export function stillThere(kind: 'program' | 'map', id: number): boolean {
+  const fd = (kind === 'program' ? b.programOfId(id) : b.mapOfId(id)) as number;
+  if (fd === -E.ENOENT) return false;
+  closeFd(checkedBpf(`opening ${kind} ${id}`, fd));
+  return true;
+}
+
+const BPF_MAP_TYPE_ARRAY = 2;
+
+/** A pinned map, of whichever object; the caller closes its descriptor. Undefined when nothing is pinned there. */
+export function openPinnedMap(path: string, name: string): (ObjectMap & { readonly isArray: boolean }) | undefined {
+  const fd = openPin(path);
+  if (fd === undefined) return undefined;
+  const text = fs.readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1');
+  const number = (field: string): number => Number(new RegExp(`^${field}:\\s*(\\d+)$`, 'm').exec(text)?.[1] ?? 0);
+  return {
+    name,
+    fd,
+    keyBytes: number('key_size'),
+    valueBytes: number('value_size'),
+    entries: number('max_entries'),
+    isArray: number('map_type') === BPF_MAP_TYPE_ARRAY,
+  };
 }
 
 export const pin = (fd: number, path: string): void => void checkedBpf(`pinning ${path}`, b.objPin(fd, path));

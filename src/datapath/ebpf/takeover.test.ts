@@ -1,13 +1,15 @@
 // What a predecessor left in the kernel: found, listed, and mended where it was killed in the middle.
 
 import assert from 'node:assert/strict';
+import path from 'node:path';
 import { describe, test } from 'node:test';
 import { parseIp } from '../../packet/address.ts';
+import { CONTRACT_VERSION } from '../contract.ts';
 import type { Datapath } from '../datapath.ts';
 import { type EbpfDatapath, openEbpfDatapath } from './ebpf.ts';
-import { ensurePinDirectory, Programs, TEST_PROGRAM } from './loader.ts';
+import { Programs, TEST_PROGRAM } from './loader.ts';
 import { u32At, u32Bytes } from './maps.ts';
-import { type Namespace, Testbed, whyNoKernelTests } from './testbed.ts';
+import { type Namespace, Testbed, whyNoKernelTests } from './testing/testbed.ts';
 
 const PORT = 6677;
 const MEMBERS = Array.from({ length: 150 }, (_, at) => 1000 + at);
@@ -65,7 +67,7 @@ function wireUp(datapath: Datapath): void {
 
 /** The tables themselves, as whoever is killed in the middle leaves them. */
 function withTables(pins: string, work: (programs: Programs) => void): void {
-  const programs = new Programs(ensurePinDirectory(pins), [TEST_PROGRAM], 'tcx');
+  const programs = new Programs(path.join(pins, `v${CONTRACT_VERSION}`), [TEST_PROGRAM], 'tcx');
   try {
     work(programs);
   } finally {

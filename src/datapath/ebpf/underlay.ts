@@ -25,7 +25,7 @@ export class KernelUnderlay {
     this.#byDevice = byDevice;
     this.#hosts = programs.map('hosts');
     this.#peers = programs.map('peers');
-    for (const index of programs.linked('underlay_ingress')) {
+    for (const index of programs.attached('underlay_ingress')) {
       if (interfaceName(index) === undefined) programs.forget('underlay_ingress', index);
       else programs.attach('underlay_ingress', index);
     }

@@ -1,7 +1,7 @@
 // Several hosts in one process: an IP network that carries the tunnel packets of memory data paths to each other.
 
-import { formatIp, type Ip } from '../packet/address.ts';
-import { MemoryDatapath, type MemoryOptions, type Sent } from './memory.ts';
+import { formatIp, type Ip } from '../../packet/address.ts';
+import { MemoryDatapath, type MemoryOptions, type Sent } from '../memory.ts';
 
 /** Something that a host sent: to one of its guests, or over the underlay. */
 export type UnderlayEvent = Sent & { readonly host: Ip };

@@ -4,8 +4,9 @@ import { execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { ensurePinDirectory, removePins } from './loader.ts';
-import { inNetworkNamespace } from './sys.ts';
+import { ensurePinDirectory } from '../loader.ts';
+import { inNetworkNamespace } from '../sys.ts';
+import { removePins } from '../versions.ts';
 
 /** The reason why tests of the kernel cannot run here, for the `skip` of a test; false when they can. */
 export function whyNoKernelTests(): string | false {

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import type { Action } from '../../flow/actions.ts';
-import { applyActions } from '../../flow/apply.ts';
-import { FIELD, KEY_BYTES } from '../../flow/fields.ts';
-import { keyOfFrame } from '../../flow/key.ts';
-import { DROP, UP } from '../../flow/reasons.ts';
-import { readU16 } from '../../packet/address.ts';
-import { output } from '../conformance/bed.ts';
+import type { Action } from '../../../flow/actions.ts';
+import { applyActions } from '../../../flow/apply.ts';
+import { FIELD, KEY_BYTES } from '../../../flow/fields.ts';
+import { keyOfFrame } from '../../../flow/key.ts';
+import { DROP, UP } from '../../../flow/reasons.ts';
+import { readU16 } from '../../../packet/address.ts';
+import { output } from '../../conformance/bed.ts';
 import {
   arp,
   classOf,
@@ -20,9 +20,9 @@ import {
   tcp4,
   udp4,
   udp6,
-} from '../conformance/frames.ts';
-import { NUMBERS } from '../contract.ts';
-import { HOOK_PROGRAMS, Programs, TEST_PROGRAM } from './loader.ts';
+} from '../../conformance/frames.ts';
+import { NUMBERS } from '../../contract.ts';
+import { HOOK_PROGRAMS, Programs, TEST_PROGRAM } from '../loader.ts';
 import { whyNoKernelTests } from './testbed.ts';
 import { type RunResult, TestRun } from './testrun.ts';
 

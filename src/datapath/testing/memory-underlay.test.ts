@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatIp, parseIp4 } from '../packet/address.ts';
-import { arp, classOf, udp4 } from './conformance/frames.ts';
+import { formatIp, parseIp4 } from '../../packet/address.ts';
+import { arp, classOf, udp4 } from '../conformance/frames.ts';
 import { MemoryUnderlay } from './memory-underlay.ts';
 
 const [H1, H2, H3] = ['192.0.2.1', '192.0.2.2', '192.0.2.3'].map((text) => parseIp4(text)!) as [never, never, never];

@@ -1,17 +1,17 @@
 // The real program without a network: frames go through it by program test-run, and what an output would have done is
 // a record. Nothing is attached and nothing is pinned; a path across hosts is two runs. Needs root.
 
-import { bytesOf, NUMBERS, STRUCTS } from '../contract.ts';
-import type { Counter, FloodGroup, FlowEntry, InstalledFlow, Miss, Sense } from '../datapath.ts';
-import { KernelCounters } from './counters.ts';
-import { readMiss } from './ebpf.ts';
-import { KernelFloods } from './floods.ts';
-import { KernelFlows } from './kernel-flows.ts';
-import { Programs, TEST_PROGRAM } from './loader.ts';
-import { type BpfMap, u32Bytes } from './maps.ts';
-import { Placement } from './placement.ts';
-import { Ring } from './ring.ts';
-import { SysError, testRun } from './sys.ts';
+import { bytesOf, NUMBERS, STRUCTS } from '../../contract.ts';
+import type { Counter, FloodGroup, FlowEntry, InstalledFlow, Miss, Sense } from '../../datapath.ts';
+import { KernelCounters } from '../counters.ts';
+import { readMiss } from '../ebpf.ts';
+import { KernelFloods } from '../floods.ts';
+import { KernelFlows } from '../kernel-flows.ts';
+import { Programs, TEST_PROGRAM } from '../loader.ts';
+import { type BpfMap, u32Bytes } from '../maps.ts';
+import { Placement } from '../placement.ts';
+import { Ring } from '../ring.ts';
+import { SysError, testRun } from '../sys.ts';
 
 /** What would have left; `frame` with its tags in line. */
 export type OutputRecord =
