@@ -12,7 +12,7 @@
 
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { AgentStream } from '../client/stream.ts';
-import type { Datapath } from '../datapath/datapath.ts';
+import { BUDGETS, type Datapath } from '../datapath/datapath.ts';
 import { FlowTable } from '../flow/table.ts';
 import { type Log, sparingLog } from '../lib/log.ts';
 import { advertise, simulate, solicit } from '../simulate/simulate.ts';
@@ -28,7 +28,7 @@ import { answerRequest } from './host/requests.ts';
 import { StatusBook } from './host/status.ts';
 import { HostWiring } from './host/wiring.ts';
 import { LearnedTable } from './learned.ts';
-import { BUDGETS, SLICE_MS, STALE_MISS_MS, TICK_MS } from './limits.ts';
+import { SLICE_MS, STALE_MISS_MS, TICK_MS } from './limits.ts';
 import { AnswerLimiter } from './packet/answers.ts';
 import { Asker } from './packet/asking.ts';
 import { deviceQuestion, ParkingLot } from './packet/parking.ts';

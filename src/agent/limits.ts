@@ -56,17 +56,6 @@ export const FLOW_EVICT_IDLE_MS = 2000;
 /** How often idle flows, learned addresses and counters are looked at: one listing of the kernel's table. */
 export const SWEEP_MS = 5000;
 
-/**
- * What may come up from one port, and by what is flooded on one bridge. Under load a miss costs about 100 µs with all
- * that follows (a flow in the kernel, a lesson on disk), so a guest that floods its bridge takes less than half of the
- * thread, and others are answered within milliseconds; at 10,000 they waited for seconds.
- */
-export const BUDGETS = {
-  miss: { perSecond: 2000, burst: 1000 },
-  service: { perSecond: 100, burst: 50 },
-  exception: { perSecond: 1000, burst: 200 },
-} as const;
-
 /** The journal is rewritten as a snapshot when it has grown to this. */
 export const JOURNAL_REWRITE_BYTES = 4 * 1024 * 1024;
 /** A disk that did not take it is tried again after this. */

@@ -4,6 +4,7 @@
 import type { UpCause } from '../../flow/reasons.ts';
 import { STRUCTS } from '../contract.ts';
 import {
+  BUDGETS,
   type Budgets,
   type Counter,
   type Datapath,
@@ -41,17 +42,9 @@ export interface EbpfOptions {
   readonly transmit?: 'hand' | 'device';
   /** `tcx` (default) falls back to `filter` where the kernel has no TCX. */
   readonly attachment?: Attachment;
-  readonly budgets?: Budgets;
   /** Told of each generation of another contract version that was found and replaced. */
   readonly onReplaced?: (replaced: Replaced) => void;
 }
-
-/** Per port. A miss costs the agent about 15 µs, so one port takes a seventh of it at most. */
-export const DEFAULT_BUDGETS: Budgets = {
-  miss: { perSecond: 10_000, burst: 4_000 },
-  service: { perSecond: 100, burst: 50 },
-  exception: { perSecond: 1_000, burst: 200 },
-};
 
 const SETTINGS = STRUCTS.settings;
 const MISS = STRUCTS.miss_record;
@@ -102,7 +95,7 @@ export class EbpfDatapath implements Datapath {
     this.#set('tunnel_udp_port', options.tunnelUdpPort);
     this.#set('pending_packets', PENDING.packets);
     this.#set('pending_ms', PENDING.milliseconds);
-    this.setBudgets(options.budgets ?? DEFAULT_BUDGETS);
+    this.setBudgets(BUDGETS);
     this.#flows = new KernelFlows(
       { flows: programs.map('flows'), masks: programs.map('masks'), actions: programs.map('actions') },
       programs.sizeOf('actions'),

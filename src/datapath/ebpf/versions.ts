@@ -37,7 +37,8 @@ export type Convert = (key: Uint8Array, value: Uint8Array) => readonly [Uint8Arr
 /** `same`: neither bytes nor their meaning have changed. What is not named is left behind. */
 export type Conversion = Readonly<Partial<Record<CarriedTable, 'same' | Convert>>>;
 
-const ALL_SAME: Conversion = Object.fromEntries(CARRIED.map((table) => [table, 'same']));
+/** Nothing has changed but what begins empty anyway. */
+export const ALL_SAME: Conversion = Object.fromEntries(CARRIED.map((table) => [table, 'same']));
 
 /**
  * From the tables of an older version straight to those of this one. Whoever raises the version says here what becomes
