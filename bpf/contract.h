@@ -39,8 +39,16 @@
 #define FRAGMENT_FIRST 1
 #define FRAGMENT_LATER 2
 
-/* VLAN words hold the TCI with bit 12 (CFI/DEI) standing for "there is a tag"; 0 is no tag. */
+/*
+ * VLAN words hold the TCI with bit 12 standing for "there is a tag"; 0 is no tag. What a word has no room for is in
+ * `vlan_bits`, so that a tag that was taken off can be put back as it was.
+ */
 #define VLAN_PRESENT 0x1000
+#define VLAN_DROP_ELIGIBLE 0x1000 /* bit 12 of a TCI on the wire (DEI) */
+#define VLAN_BITS_OUTER_SERVICE 1 /* its TPID is 0x88a8 and not 0x8100 */
+#define VLAN_BITS_INNER_SERVICE 2
+#define VLAN_BITS_OUTER_DROP_ELIGIBLE 4
+#define VLAN_BITS_INNER_DROP_ELIGIBLE 8
 
 /*
  * One layout for both families; IPv4 rides in the last word of an address. Every field that a packet does not
@@ -68,7 +76,7 @@ struct flow_key {
 	__u8 fragment;
 	__u8 tcp_flags;
 	__u8 direction;             /* reserved for connections: none new forward reply related */
-	__u8 unused[1];
+	__u8 vlan_bits;             /* VLAN_BITS_* */
 	__be32 source[4];
 	__be32 destination[4];
 	__be16 source_port;
@@ -101,7 +109,7 @@ struct mask_list {
 #define STEP_END 0
 #define STEP_SET_ETHERNET 1   /* bytes: destination[6] source[6] */
 #define STEP_DECREMENT_TTL 2  /* number: by how much; goes up as UP_TTL when the TTL or hop limit is not larger */
-#define STEP_PUSH_VLAN 3      /* number: TCI (no present bit), small: TPID */
+#define STEP_PUSH_VLAN 3      /* number: TCI as on the wire, small: TPID */
 #define STEP_POP_VLAN 4
 #define STEP_CHECK_LENGTH 5   /* number: MTU (L3 bytes); goes up as UP_TOO_LONG when longer; GSO: its segments count */
 #define STEP_OUTPUT 6         /* number: port; local or on another host, as `delivery` says */
@@ -242,7 +250,8 @@ struct fragment_value {
 	__be16 inner_vlan;
 	__u8 protocol;
 	__u8 family;    /* 4 or 6 */
-	__u8 unused[2];
+	__u8 vlan_bits;
+	__u8 unused[1];
 	__be16 source_port;
 	__be16 destination_port;
 };

@@ -19,6 +19,13 @@ static __always_inline bool is_tag(__be16 type)
 	return type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD);
 }
 
+/* VLAN_BITS_OUTER_*; shifted by one VLAN_BITS_INNER_*. */
+static __always_inline __u8 bits_of_tag(__be16 tpid, __u32 tci)
+{
+	return (tpid == bpf_htons(ETH_P_8021AD) ? VLAN_BITS_OUTER_SERVICE : 0) |
+	       (tci & VLAN_DROP_ELIGIBLE ? VLAN_BITS_OUTER_DROP_ELIGIBLE : 0);
+}
+
 /*
  * `bytes` bytes of the packet from `at`: in place when they are in its linear part, else copied to c->bytes. NULL
  * beyond its end. Valid until the next call.
@@ -266,7 +273,7 @@ static __always_inline bool is_same_datagram(const struct fragment_value *a, con
 #pragma clang loop unroll(full)
 	for (int i = 0; i < 4; i++)
 		different |= (a->source[i] ^ b->source[i]) | (a->destination[i] ^ b->destination[i]);
-	different |= (a->vlan ^ b->vlan) | (a->inner_vlan ^ b->inner_vlan);
+	different |= (a->vlan ^ b->vlan) | (a->inner_vlan ^ b->inner_vlan) | (a->vlan_bits ^ b->vlan_bits);
 	return !(different | (a->protocol ^ b->protocol) | (a->family ^ b->family));
 }
 
@@ -289,6 +296,7 @@ __noinline int parse_fragment(struct __sk_buff *skb)
 	memcpy(datagram->destination, c->key.destination, 16);
 	datagram->vlan = c->key.vlan;
 	datagram->inner_vlan = c->key.inner_vlan;
+	datagram->vlan_bits = c->key.vlan_bits;
 	datagram->protocol = c->key.protocol;
 	datagram->family = c->key.ether_type == bpf_htons(ETH_P_IPV6) ? 6 : 4;
 	if (c->key.fragment == FRAGMENT_FIRST) {
@@ -321,6 +329,7 @@ __noinline int parse(struct __sk_buff *skb)
 	__u32 tags = 0;
 	if (skb->vlan_present) {
 		c->key.vlan = bpf_htons(skb->vlan_tci | VLAN_PRESENT);
+		c->key.vlan_bits = bits_of_tag(skb->vlan_proto, skb->vlan_tci);
 		tags = 1;
 	}
 	for (int i = 0; i < 2; i++) {
@@ -328,11 +337,16 @@ __noinline int parse(struct __sk_buff *skb)
 			break;
 		if (bpf_skb_load_bytes(skb, at, c->bytes, 4))
 			return DROP_MALFORMED;
-		__be16 word = *(__be16 *)c->bytes | bpf_htons(VLAN_PRESENT);
-		if (tags == 0)
+		__be16 tci = *(__be16 *)c->bytes;
+		__be16 word = tci | bpf_htons(VLAN_PRESENT);
+		__u8 bits = bits_of_tag(type, bpf_ntohs(tci));
+		if (tags == 0) {
 			c->key.vlan = word;
-		else
+			c->key.vlan_bits = bits;
+		} else {
 			c->key.inner_vlan = word;
+			c->key.vlan_bits |= bits << 1;
+		}
 		tags++;
 		type = *(__be16 *)(c->bytes + 2);
 		at += 4;

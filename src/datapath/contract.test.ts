@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { type Action, STEP } from '../flow/actions.ts';
-import { FIELD, FRAGMENT, KEY_BYTES, VLAN_PRESENT } from '../flow/fields.ts';
+import { DROP_ELIGIBLE, FIELD, FRAGMENT, KEY_BYTES, VLAN_BITS, VLAN_PRESENT } from '../flow/fields.ts';
 import { DROP, DROP_NAMES, UP } from '../flow/reasons.ts';
 import type { Mac } from '../packet/address.ts';
 import { decodeActions, encodeActions, NUMBERS, STEP_STRUCT, STRUCTS, type Struct } from './contract.ts';
@@ -143,13 +143,20 @@ const ofTable = (prefix: string, table: Readonly<Record<string, number>>): [stri
 
 test('the numbers of the header are those of TypeScript', () => {
   for (const [name, value] of Object.entries(NUMBERS)) assert.equal(defines.get(name), value, name);
-  const spoken = new Set([...Object.keys(NUMBERS), 'DROP_REASONS', 'VLAN_PRESENT']);
-  const elsewhere = /^(STEP|DROP|UP|FRAGMENT)_/;
+  const spoken = new Set([...Object.keys(NUMBERS), 'DROP_REASONS']);
+  const elsewhere = /^(STEP|DROP|UP|FRAGMENT|VLAN)_/;
   assert.deepEqual(
     [...defines.keys()].filter((name) => !spoken.has(name) && !elsewhere.test(name)),
     [],
   );
-  assert.equal(defines.get('VLAN_PRESENT'), VLAN_PRESENT);
+  assert.deepEqual(Object.fromEntries(family('VLAN_')), {
+    VLAN_PRESENT,
+    VLAN_DROP_ELIGIBLE: DROP_ELIGIBLE,
+    VLAN_BITS_OUTER_SERVICE: VLAN_BITS.vlan.service,
+    VLAN_BITS_INNER_SERVICE: VLAN_BITS.innerVlan.service,
+    VLAN_BITS_OUTER_DROP_ELIGIBLE: VLAN_BITS.vlan.dropEligible,
+    VLAN_BITS_INNER_DROP_ELIGIBLE: VLAN_BITS.innerVlan.dropEligible,
+  });
 });
 
 test('steps, drop reasons, causes and fragments have the same numbers in the header and in flow', () => {

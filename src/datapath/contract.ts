@@ -125,7 +125,7 @@ export const STRUCTS = {
     inner_vlan: 2,
     protocol: 1,
     family: 1,
-    tags: 1,
+    vlan_bits: 1,
     unused: 1,
     source_port: 2,
     destination_port: 2,

@@ -10,7 +10,7 @@ export type Action =
   | { readonly kind: 'setEthernet'; readonly destination: Mac; readonly source: Mac }
   | { readonly kind: 'checkLength'; readonly mtuBytes: number }
   | { readonly kind: 'decrementTtl'; readonly by: number }
-  /** `tci` without the present bit; the pushed tag becomes the outer one. */
+  /** `tci` as it is on the wire; the pushed tag becomes the outer one. */
   | { readonly kind: 'pushVlan'; readonly tci: number; readonly tpid: number }
   | { readonly kind: 'popVlan' }
   /** To a bound port, wherever it is: the data path knows the place of every port. */

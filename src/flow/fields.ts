@@ -36,6 +36,7 @@ export const FIELD = {
   fragment: { at: 32, bytes: 1 },
   tcpFlags: { at: 33, bytes: 1 },
   direction: { at: 34, bytes: 1 },
+  vlanBits: { at: 35, bytes: 1 },
   source: { at: 36, bytes: 16 },
   destination: { at: 52, bytes: 16 },
   sourcePort: { at: 68, bytes: 2 },
@@ -56,6 +57,14 @@ export const ND_LINK_ADDRESS_AT = FIELD.translatedSource.at;
 
 /** A VLAN word: the TCI, with bit 12 standing for "there is a tag". */
 export const VLAN_PRESENT = 0x1000;
+/** Bits of `vlanBits`: what a VLAN word has no room for. */
+export const VLAN_BITS = {
+  /** Its TPID is 0x88a8. */
+  vlan: { service: 1, dropEligible: 4 },
+  innerVlan: { service: 2, dropEligible: 8 },
+} as const;
+/** Bit 12 of a TCI as it is on the wire. */
+export const DROP_ELIGIBLE = 0x1000;
 
 export const FRAGMENT = { none: 0, first: 1, later: 2 } as const;
 

@@ -13,6 +13,7 @@ import {
   setMac,
   setU16,
   setU32,
+  VLAN_BITS,
   VLAN_PRESENT,
 } from './fields.ts';
 import { formatActions, formatCause, formatMatch, formatTag, formatTags } from './format.ts';
@@ -57,6 +58,9 @@ test('a whole key tells the fields that such a packet has', () => {
     formatMatch(udp),
     'port=3 eth=ip4 eth-src=02:00:00:00:00:01 eth-dst=02:00:00:00:00:02 vlan=100.p3 inner-vlan=none proto=udp src=10.0.1.7 dst=10.0.2.9 tos=0x00 fragment=none sport=0 dport=0',
   );
+  udp[FIELD.vlanBits.at] = VLAN_BITS.vlan.service | VLAN_BITS.innerVlan.dropEligible;
+  setU16(udp, FIELD.innerVlan.at, VLAN_PRESENT | 7);
+  assert.match(formatMatch(udp), / vlan=s100\.p3 inner-vlan=7\.dei proto=/);
   const tcp = ipKey(PROTOCOL.tcp, 'fd00::1', 'fd00::2');
   tcp[FIELD.tcpFlags.at] = 0x12;
   assert.match(formatMatch(tcp), / proto=tcp src=fd00::1 dst=fd00::2 .* sport=0 dport=0 flags=syn,ack$/);

@@ -22,6 +22,7 @@ import type { Action } from './actions.ts';
 import {
   ARP_SENDER_MAC_AT,
   ARP_TARGET_MAC_AT,
+  DROP_ELIGIBLE,
   etherTypeOf,
   FIELD,
   type FieldName,
@@ -32,6 +33,7 @@ import {
   maskedKey,
   ND_LINK_ADDRESS_AT,
   portOf,
+  VLAN_BITS,
   VLAN_PRESENT,
 } from './fields.ts';
 import { dropWords, UP, type UpCause, type UpName } from './reasons.ts';
@@ -194,12 +196,17 @@ const u16At = (key: FlowKey, at: number): string => String(readU16(key, at));
 
 function vlanAt(key: FlowKey, at: number): string {
   const word = readU16(key, at);
-  return word === 0 ? 'none' : tciText(word & ~VLAN_PRESENT);
+  if (word === 0) return 'none';
+  const { service, dropEligible } = VLAN_BITS[at === FIELD.vlan.at ? 'vlan' : 'innerVlan'];
+  const bits = key[FIELD.vlanBits.at]!;
+  const tci = (bits & dropEligible) === 0 ? word & ~VLAN_PRESENT : word | DROP_ELIGIBLE;
+  return `${(bits & service) === 0 ? '' : 's'}${tciText(tci)}`;
 }
 
+/** `7`, with its priority `7.p3`, with its drop eligibility `7.dei`. */
 function tciText(tci: number): string {
   const priority = tci >>> 13;
-  return priority === 0 ? String(tci & 0xfff) : `${tci & 0xfff}.p${priority}`;
+  return `${tci & 0xfff}${priority === 0 ? '' : `.p${priority}`}${(tci & DROP_ELIGIBLE) === 0 ? '' : '.dei'}`;
 }
 
 function numberWord(words: Readonly<Record<number, string>>, number: number, radix: 10 | 16): string {

@@ -11,7 +11,7 @@ export const fragmentIdOf = (frame: Uint8Array): number => parsePacket(frame)?.f
 
 /** Names a datagram among those of one port: what is_same_datagram of bpf/parse.h compares. `id`: of the fragment. */
 export function datagramOf(key: FlowKey, id: number): string {
-  const tags = key.subarray(FIELD.vlan.at, FIELD.innerVlan.at + FIELD.innerVlan.bytes);
+  const tags = `${key.subarray(FIELD.vlan.at, FIELD.innerVlan.at + FIELD.innerVlan.bytes)} ${key[FIELD.vlanBits.at]}`;
   const addresses = `${getIp(key, FIELD.source.at)} ${getIp(key, FIELD.destination.at)}`;
   return `${id} ${addresses} ${tags} ${key[FIELD.protocol.at]} ${etherTypeOf(key)}`;
 }

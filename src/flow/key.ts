@@ -3,10 +3,11 @@
 // end is read. Every field that a rule does not name is 0. No rule reads a checksum.
 //
 //  1. A frame of less than 14 bytes is malformed. Destination and source MAC are copied as they are.
-//  2. Tags: TPID 0x8100 or 0x88a8, at most two, alike in the key; each needs 4 bytes (TCI, next type) or is malformed.
-//     `vlan` is the outer TCI | 0x1000, `inner_vlan` the second one | 0x1000. A tag that the kernel keeps beside the
-//     packet is the outer one. `ether_type` is the 16 bits after the tags: of a third tag its TPID, of an 802.3
-//     frame its length; only 0x0806, 0x0800 and 0x86dd are read further. "L3" is the byte after it.
+//  2. Tags: TPID 0x8100 or 0x88a8, at most two; each needs 4 bytes (TCI, next type) or is malformed. `vlan` is the outer
+//     TCI | 0x1000, `inner_vlan` the second one | 0x1000; `vlan_bits` says which of them have TPID 0x88a8, and which the
+//     bit 0x1000 in their TCI. A tag that the kernel keeps beside the packet is the outer one. `ether_type` is the 16
+//     bits after the tags: of a third tag its TPID, of an 802.3 frame its length; only 0x0806, 0x0800 and 0x86dd are
+//     read further. "L3" is the byte after it.
 //  3. ARP: 28 bytes from L3 and hardware type 1, protocol type 0x0800, lengths 6 and 4, opcode ≤ 255, else malformed.
 //     protocol = opcode; the four addresses as bpf/contract.h says.
 //  4. IPv4: malformed unless 20 bytes are there, version is 4, IHL ≥ 5, IHL * 4 ≤ total length ≤ bytes from L3 to the
@@ -43,7 +44,18 @@
 //     A seventeenth option while none was wanted: unparsedExtension. No option of that type: the field stays 0.
 
 import { readU16 } from '../packet/address.ts';
-import { ETHER_TYPE, FIELD, type FlowKey, FRAGMENT, newKey, PROTOCOL, setU32, VLAN_PRESENT } from './fields.ts';
+import {
+  DROP_ELIGIBLE,
+  ETHER_TYPE,
+  FIELD,
+  type FlowKey,
+  FRAGMENT,
+  newKey,
+  PROTOCOL,
+  setU32,
+  VLAN_BITS,
+  VLAN_PRESENT,
+} from './fields.ts';
 import { DROP, type DropReason } from './reasons.ts';
 
 export type KeyResult =
@@ -69,9 +81,13 @@ export function keyOfFrame(frame: Uint8Array, port: number, flood = 0): KeyResul
   copy(frame, 0, key, FIELD.ethernetDestination.at, 12);
   let typeAt = 12;
   let type = readU16(frame, typeAt);
-  for (let tagAt: number = FIELD.vlan.at; isTag(type) && tagAt <= FIELD.innerVlan.at; tagAt += 2) {
+  for (const field of TAG_FIELDS) {
+    if (type !== ETHER_TYPE.vlan && type !== ETHER_TYPE.qinq) break;
     if (frame.length < typeAt + 6) return MALFORMED;
-    put16(key, tagAt, readU16(frame, typeAt + 2) | VLAN_PRESENT);
+    const tci = readU16(frame, typeAt + 2);
+    put16(key, FIELD[field].at, tci | VLAN_PRESENT);
+    if (type === ETHER_TYPE.qinq) key[FIELD.vlanBits.at]! |= VLAN_BITS[field].service;
+    if ((tci & DROP_ELIGIBLE) !== 0) key[FIELD.vlanBits.at]! |= VLAN_BITS[field].dropEligible;
     typeAt += 4;
     type = readU16(frame, typeAt);
   }
@@ -84,7 +100,7 @@ export function keyOfFrame(frame: Uint8Array, port: number, flood = 0): KeyResul
   return drop === DROP.malformed ? MALFORMED : UNPARSED;
 }
 
-const isTag = (type: number): boolean => type === ETHER_TYPE.vlan || type === ETHER_TYPE.qinq;
+const TAG_FIELDS = ['vlan', 'innerVlan'] as const;
 
 function readArpInto(key: FlowKey, frame: Uint8Array, at: number): DropReason {
   if (frame.length < at + 28) return DROP.malformed;

@@ -47,6 +47,7 @@ const BASE: readonly FieldName[] = [
   'ethernetSource',
   'vlan',
   'innerVlan',
+  'vlanBits',
   'etherType',
   'protocol',
   'fragment',

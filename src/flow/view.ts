@@ -9,6 +9,7 @@ import type { Action } from './actions.ts';
 import {
   ARP_SENDER_MAC_AT,
   ARP_TARGET_MAC_AT,
+  DROP_ELIGIBLE,
   ETHER_TYPE,
   etherTypeOf,
   FIELD,
@@ -21,26 +22,30 @@ import {
   ND_LINK_ADDRESS_AT,
   newKey,
   PROTOCOL,
+  VLAN_BITS,
   VLAN_PRESENT,
 } from './fields.ts';
 
 /** A tag of the frame: one that it came with, or one that was pushed. */
-type VlanTag = { readonly field: 'vlan' | 'innerVlan' } | { readonly tci: number };
+type HeldTag = { readonly field: 'vlan' | 'innerVlan' } | { readonly tci: number };
+/** A tag as it is on the wire. */
+export interface WireTag {
+  readonly tci: number;
+  readonly tpid: number;
+}
 
 /** What a walk has made of the headers so far; forks keep and restore it. */
 export interface Header {
   readonly ethernetDestination: Mac | undefined;
   readonly ethernetSource: Mac | undefined;
   /** Outer tag first. */
-  readonly vlans: readonly VlanTag[];
+  readonly vlans: readonly HeldTag[];
   readonly ttlSteps: number;
   /** The smallest MTU of the routers passed; undefined: none. */
   readonly mtuBytes: number | undefined;
 }
 
 export type AddressField = 'source' | 'destination';
-
-const TPID = 0x8100;
 
 export class PacketView {
   readonly key: FlowKey;
@@ -49,7 +54,7 @@ export class PacketView {
 
   constructor(key: FlowKey) {
     this.key = key;
-    const vlans: VlanTag[] = [];
+    const vlans: HeldTag[] = [];
     if (readU16(key, FIELD.vlan.at) !== 0) vlans.push({ field: 'vlan' });
     if (vlans.length > 0 && readU16(key, FIELD.innerVlan.at) !== 0) vlans.push({ field: 'innerVlan' });
     this.header = {
@@ -107,13 +112,16 @@ export class PacketView {
     return (this.vlanTci() ?? 0) & 0xfff;
   }
 
-  /** The TCIs of all tags that the frame has now, outer first. */
-  tcis(): number[] {
+  /** All tags that the frame has now, outer first. */
+  vlanTags(): WireTag[] {
     markField(this.mask, FIELD.vlan);
     markField(this.mask, FIELD.innerVlan);
-    return this.header.vlans.map((tag) =>
-      'tci' in tag ? tag.tci : readU16(this.key, FIELD[tag.field].at) & ~VLAN_PRESENT,
-    );
+    return this.header.vlans.map((tag) => this.#wireTag(tag));
+  }
+
+  /** The outer tag of a header that has one. */
+  outerTag(header: Header): WireTag {
+    return this.#wireTag(header.vlans[0]!);
   }
 
   protocol(): number {
@@ -231,6 +239,19 @@ export class PacketView {
     this.header = { ...this.header, mtuBytes: Math.min(mtuBytes, this.header.mtuBytes ?? mtuBytes) };
   }
 
+  #wireTag(tag: HeldTag): WireTag {
+    if ('tci' in tag) return { tci: tag.tci, tpid: ETHER_TYPE.vlan };
+    markField(this.mask, FIELD[tag.field]);
+    markField(this.mask, FIELD.vlanBits);
+    const { service, dropEligible } = VLAN_BITS[tag.field];
+    const bits = this.key[FIELD.vlanBits.at]!;
+    const word = readU16(this.key, FIELD[tag.field].at) & ~VLAN_PRESENT;
+    return {
+      tci: (bits & dropEligible) === 0 ? word : word | DROP_ELIGIBLE,
+      tpid: (bits & service) === 0 ? ETHER_TYPE.vlan : ETHER_TYPE.qinq,
+    };
+  }
+
   #markAddress(field: AddressField, bits: number): void {
     markField(this.mask, FIELD.etherType);
     const family = etherTypeOf(this.key) === ETHER_TYPE.ip6 ? 6 : 4;
@@ -257,15 +278,12 @@ export function headerSteps(from: Header, to: Header, view: PacketView): Action[
     shared++;
   for (let pops = before.length - shared; pops > 0; pops--) steps.push({ kind: 'popVlan' });
   for (let at = after.length - shared - 1; at >= 0; at--) {
-    const saved = view.header;
-    view.header = { ...to, vlans: after.slice(at) };
-    steps.push({ kind: 'pushVlan', tci: view.vlanTci()!, tpid: TPID });
-    view.header = saved;
+    steps.push({ kind: 'pushVlan', ...view.outerTag({ ...to, vlans: after.slice(at) }) });
   }
   return steps;
 }
 
-function sameTag(a: VlanTag, b: VlanTag): boolean {
+function sameTag(a: HeldTag, b: HeldTag): boolean {
   if ('field' in a) return 'field' in b && a.field === b.field;
   return 'tci' in b && a.tci === b.tci;
 }

@@ -22,7 +22,10 @@ test('two tags are read outer first, with priority, drop eligibility and VLAN', 
   ]);
   assert.equal(parsed.etherType, 0x0806);
   assert.equal(parsed.payloadAt, 22);
-  assert.equal(formatEthernet(parsed), '02:00:00:00:00:0a > 02:00:00:00:00:0b svlan 10 priority 3 vlan 20 priority 6');
+  assert.equal(
+    formatEthernet(parsed),
+    '02:00:00:00:00:0a > 02:00:00:00:00:0b svlan 10 priority 3 dei vlan 20 priority 6',
+  );
 });
 
 test('a third tag is payload: its TPID is the type', () => {

@@ -91,7 +91,8 @@ export function emitEthernet(header: EthernetHeader, payload: Uint8Array): Uint8
 export function formatEthernet(header: EthernetHeader): string {
   const tags = header.tags.map((tag) => {
     const priority = tag.priority === 0 ? '' : ` priority ${tag.priority}`;
-    return `${tag.tpid === ETHER_TYPE.qinq ? ' svlan' : ' vlan'} ${tag.vlan}${priority}`;
+    const dei = tag.dropEligible ? ' dei' : '';
+    return `${tag.tpid === ETHER_TYPE.qinq ? ' svlan' : ' vlan'} ${tag.vlan}${priority}${dei}`;
   });
   return `${formatMac(header.source)} > ${formatMac(header.destination)}${tags.join('')}`;
 }

@@ -172,8 +172,8 @@ function reply(walk: Walk, from: Ip, to: Ip, protocol: number, message: Uint8Arr
 
 function tagsOf(walk: Walk): VlanTag[] {
   return walk.view
-    .tcis()
-    .map((tci) => ({ tpid: 0x8100, priority: tci >>> 13, dropEligible: false, vlan: tci & 0xfff }));
+    .vlanTags()
+    .map(({ tci, tpid }) => ({ tpid, priority: tci >>> 13, dropEligible: false, vlan: tci & 0xfff }));
 }
 
 /** RFC 4884 wants quotes in ICMP to be whole words. */

@@ -471,7 +471,7 @@ export const packet: fc.Arbitrary<Packet> = fc
       { weight: 2, arbitrary: fc.constant('peer') },
       { weight: 1, arbitrary: pick([...MACS, 'ff:ff:ff:ff:ff:ff', '33:33:00:00:00:01']) },
     ),
-    vlan: fc.option(pick([10, 20]), { nil: undefined, freq: 6 }),
+    vlan: fc.option(pick(['10', '20', '10,qinq', '20,dei']), { nil: undefined, freq: 6 }),
     six: fc.boolean(),
     upper: transport,
     fragment: fc.option(pick(['first', 'later']), { nil: undefined, freq: 8 }),
