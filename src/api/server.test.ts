@@ -121,6 +121,7 @@ test('a join token is good for one host, once', LIMIT, async () => {
   assert.equal(await as('/v1/version'), 200);
   assert.equal(await as(`/v1/status?hostId=${id}`), 200);
   assert.equal(await as('/v1/status'), 403);
+  assert.equal(await as(`/v1/status/watch?hostId=${id}`), 403);
   assert.equal(await as('/v1/bridges'), 403);
   assert.equal(await as('/v1/watch'), 403);
   assert.equal(await as(`/v1/hosts/${id}`, 'DELETE'), 403);

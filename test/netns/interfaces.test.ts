@@ -100,6 +100,33 @@ describeCloud('interfaces', (world) => {
     );
   });
 
+  test('a watch of status tells of an interface and its port as they go and come', async () => {
+    const { client } = world().deployment;
+    const hypervisor = world().deployment.hypervisor('host1');
+    const guest = world().guest('web-1');
+    const portId = world().ids.of('web-1');
+    const { revision } = await client.statusPage({ limit: 1 });
+    await world().lab.unplug(guest.vm);
+    await waitFor(async () => (await stateOf('web-1')) !== 'up', { what: 'the port of web-1 to go down' });
+    await world().lab.plug(guest.vm, hypervisor.host);
+    await waitFor(async () => (await stateOf('web-1')) === 'up', { what: 'the port of web-1 to come up' });
+    await world().lease(guest);
+    const told: string[] = [];
+    const comesAfter = (first: string, then: string): boolean =>
+      told.includes(first) && told.lastIndexOf(then) > told.indexOf(first);
+    const stop = new AbortController();
+    for await (const frame of client.watchStatus(revision, { hostId: hypervisor.id }, stop.signal)) {
+      if (!('put' in frame)) continue;
+      for (const { kind, id } of frame.del) if (id === guest.vm.interfaceName) told.push(`${kind} gone`);
+      for (const { status } of frame.put) {
+        if (status.kind === 'interface' && status.portId === portId) told.push('interface there');
+        if (status.kind === 'port' && status.id === portId) told.push(`port ${status.state}`);
+      }
+      if (comesAfter('interface gone', 'interface there') && comesAfter('port down', 'port up')) stop.abort();
+    }
+    assert.ok(stop.signal.aborted, `the watch ended by itself after: ${told.join(', ')}`);
+  });
+
   test('a port that moves to another host is delivered there', async () => {
     const { client } = world().deployment;
     const [near, far, guest] = [world().guest('web-1'), world().guest('web-3'), world().guest('web-2')];
