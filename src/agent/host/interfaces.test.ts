@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { parseIp } from '../../packet/address.ts';
 import { applyChanges, emptyTopology } from '../../topology/snapshot.ts';
 import { putAll, sample, sampleId } from '../../topology/testing/samples.ts';
-import { parseInterfaces, parseRoutes, tunnelEnds } from './interfaces.ts';
+import { lifelinesAmong, parseInterfaces, parseRoutes, tunnelEnds, whyReserved } from './interfaces.ts';
 
 // `ip -d -j address show` of iproute2 6.1, shortened to the fields that are read and some that are not.
 const LISTING = JSON.stringify([
@@ -64,6 +64,44 @@ test('only a veth whose other end is in another namespace is delivered to its pe
     ['vm1', 'v1', 'tap0'].map((name) => found.get(name)?.tap),
     [false, true, true],
   );
+});
+
+// A bond of two under a bridge with a guest's tap beside it, and a VLAN on the bridge that has the underlay address.
+const STACKED = JSON.stringify(
+  [
+    { ifname: 'eth0', master: 'bond0' },
+    { ifname: 'eth1', master: 'bond0' },
+    { ifname: 'bond0', master: 'br0', linkinfo: { info_kind: 'bond' } },
+    { ifname: 'tap7', master: 'br0', linkinfo: { info_kind: 'tun' } },
+    { ifname: 'br0', linkinfo: { info_kind: 'bridge' } },
+    {
+      ifname: 'br0.9',
+      link: 'br0',
+      linkinfo: { info_kind: 'vlan' },
+      addr_info: [{ local: '192.0.2.1', prefixlen: 24 }],
+    },
+    { ifname: 'br0.5', link: 'br0', linkinfo: { info_kind: 'vlan' } },
+    { ifname: 'eth2', link: null },
+    { ifname: 'eth2.3', link: 'eth2', linkinfo: { info_kind: 'vlan' } },
+    { ifname: 'vm1', link_index: 2, link_netnsid: 0, linkinfo: { info_kind: 'veth' } },
+  ].map((link, at) => ({ ifindex: at + 2, flags: ['UP'], mtu: 1500, operstate: 'UP', ...link })),
+);
+
+test('what carries the underlay is a lifeline too: members of bonds and bridges, parents of VLANs', () => {
+  const found = parseInterfaces(STACKED);
+  const free = (lifelines: ReadonlySet<string>) =>
+    [...found.values()].filter((one) => whyReserved(one, lifelines) === undefined).map(({ name }) => name);
+  const local = new Set([parseIp('192.0.2.1')!]);
+  const carrying = ['br0.9', 'br0', 'bond0', 'tap7', 'eth0', 'eth1'];
+  assert.deepEqual([...lifelinesAmong(found, [], local)].sort(), [...carrying].sort());
+  assert.deepEqual(free(lifelinesAmong(found, [], local)), ['br0.5', 'eth2', 'eth2.3', 'vm1']);
+  // By the way to a server, whatever the addresses are; and one that is not listed any more.
+  assert.deepEqual(free(lifelinesAmong(found, ['eth2.3', 'gone'], new Set())), [
+    ...carrying.toSorted((a, b) => found.get(a)!.ifindex - found.get(b)!.ifindex),
+    'br0.5',
+    'vm1',
+  ]);
+  assert.deepEqual(free(lifelinesAmong(found, [], new Set())), [...found.keys()]);
 });
 
 test('routes are those that iproute2 found, by the host that they lead to', () => {

@@ -22,6 +22,10 @@ export interface InterfaceInfo {
   readonly addresses: readonly string[];
   /** Delivered by plain redirect: everything but a veth whose other end is in another namespace. */
   readonly tap: boolean;
+  /** The bond, bridge or the like that it is a member of. */
+  readonly master?: string;
+  /** What its packets go through: the parent of a VLAN, the other end of a pair when that is in this namespace. */
+  readonly parent?: string;
 }
 
 /** One end of a tunnel: addresses of this host and of another one in a zone that both are in. */
@@ -68,21 +72,38 @@ const OWN_DEVICE = /^aya-(vx|inj[01])$/;
 export const isOwnDevice = (name: string): boolean => OWN_DEVICE.test(name);
 
 /** What the host needs to be a host; with a port on it the host would be cut off, and could not be told to undo it. */
-export interface Lifelines {
-  /** Interfaces by which packets to servers and to other hosts leave. */
-  readonly used: ReadonlySet<string>;
-  /** Addresses of this host that tunnels start from. */
-  readonly local: ReadonlySet<Ip>;
+export type Lifelines = ReadonlySet<string>;
+
+/**
+ * Interfaces by which packets to servers and to other hosts leave (`used`), those with an address that tunnels start from
+ * (`local`), and whatever carries these: members of bonds and bridges, parents of VLANs, and so on downwards.
+ */
+export function lifelinesAmong(
+  interfaces: ReadonlyMap<string, InterfaceInfo>,
+  used: Iterable<string>,
+  local: ReadonlySet<Ip>,
+): Lifelines {
+  const members = Map.groupBy(interfaces.values(), ({ master }) => master);
+  const own = [...interfaces.values()].filter(({ addresses }) =>
+    addresses.some((address) => {
+      const ip = parseIp(address.slice(0, address.indexOf('/')));
+      return ip !== undefined && local.has(ip);
+    }),
+  );
+  const lifelines = new Set([...used, ...own.map(({ name }) => name)]);
+  // A set is walked through to what is added meanwhile.
+  for (const name of lifelines) {
+    for (const member of members.get(name) ?? []) lifelines.add(member.name);
+    const parent = interfaces.get(name)?.parent;
+    if (parent !== undefined) lifelines.add(parent);
+  }
+  return lifelines;
 }
 
 /** Why the interface cannot carry a port; undefined: it can. */
-export function whyReserved({ name, addresses }: InterfaceInfo, { used, local }: Lifelines): string | undefined {
+export function whyReserved({ name }: InterfaceInfo, lifelines: Lifelines): string | undefined {
   if (isOwnDevice(name)) return `interface ${name} is the data path's own device: bind the port to another one`;
-  const own = addresses.some((address) => {
-    const ip = parseIp(address.slice(0, address.indexOf('/')));
-    return ip !== undefined && local.has(ip);
-  });
-  if (!own && !used.has(name)) return undefined;
+  if (!lifelines.has(name)) return undefined;
   return `interface ${name} carries the tunnels of the host or its connection to a server: bind the port to another one`;
 }
 
@@ -166,6 +187,9 @@ interface IpLink {
   readonly mtu: number;
   readonly operstate: string;
   readonly address?: string;
+  readonly master?: string;
+  /** Another interface of this namespace; for one elsewhere there is a number in its place. */
+  readonly link?: string | null;
   readonly link_netnsid?: number;
   readonly linkinfo?: { readonly info_kind?: string };
   readonly addr_info?: readonly { readonly local?: string; readonly prefixlen?: number }[];
@@ -187,6 +211,8 @@ export function parseInterfaces(json: string): Map<string, InterfaceInfo> {
         local === undefined ? [] : [`${local}/${prefixlen}`],
       ),
       tap: !(link.linkinfo?.info_kind === 'veth' && link.link_netnsid !== undefined),
+      ...(link.master === undefined ? {} : { master: link.master }),
+      ...(typeof link.link === 'string' ? { parent: link.link } : {}),
     });
   }
   return found;

@@ -13,6 +13,7 @@ import {
   interfaceStatus,
   isOwnDevice,
   type Lifelines,
+  lifelinesAmong,
   type Machine,
   type Route,
   tunnelEnds,
@@ -170,7 +171,7 @@ export class HostWiring {
     const { hostId, replica } = this.#parts;
     const tunnels = [...this.#routes.values()].map(({ interfaceName }) => interfaceName);
     const local = tunnelEnds(hostId, replica.topology).map((end) => end.local);
-    return { used: new Set([...this.#toServers, ...tunnels]), local: new Set(local) };
+    return lifelinesAmong(this.#interfaces, [...this.#toServers, ...tunnels], new Set(local));
   }
 
   #endsText(): string {
