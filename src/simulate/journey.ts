@@ -14,7 +14,7 @@ import { enterPort, leavePort } from './port.ts';
 import { QUESTION } from './question.ts';
 import type { Need } from './result.ts';
 import { sendFromRouter } from './router/route.ts';
-import { rejectAtRouter } from './router/tell.ts';
+import { refuseAtPort, rejectAtRouter } from './router/tell.ts';
 import { enterRouter } from './router.ts';
 import { type Birthplace, drop, type Next, named, needsDevice, portName, type Stop, type Walk } from './walk.ts';
 
@@ -75,7 +75,7 @@ export class Journey {
         this.#follow(switchFrame(walk, from.bridge, undefined, unanswered));
         return;
       case 'leave':
-        this.#leave(from.port);
+        this.#leave(from.port, undefined, from.evenDown);
         return;
       case 'enter':
         this.#enter(from.port);
@@ -127,7 +127,11 @@ export class Journey {
     }
     const router = walk.router(port.deviceId);
     if (router === undefined) this.stop(needsDevice(port.deviceId));
-    else this.#follow(enterPort(walk, port, rejectAtRouter(walk, router, port)) ?? enterRouter(walk, router, port));
+    else {
+      const down = (why: string) => refuseAtPort(walk, port, why);
+      const stop = enterPort(walk, port, rejectAtRouter(walk, router, port), down);
+      this.#follow(stop ?? enterRouter(walk, router, port));
+    }
   }
 
   #follow(next: Next): void {
@@ -155,9 +159,9 @@ export class Journey {
   }
 
   /** `reject`: what a rule's reject does, when it is not to tell the sender. */
-  #leave(port: PortNode, reject?: (why: string) => Stop): void {
+  #leave(port: PortNode, reject?: (why: string) => Stop, evenDown?: true): void {
     const { walk } = this;
-    const stop = port.deviceKind === 'bridge' ? this.#leaveBridge(port, reject) : this.#leaveRouter(port);
+    const stop = port.deviceKind === 'bridge' ? this.#leaveBridge(port, reject) : this.#leaveRouter(port, evenDown);
     if (stop !== undefined) {
       this.stop(stop);
       return;
@@ -180,10 +184,10 @@ export class Journey {
     );
   }
 
-  #leaveRouter(port: PortNode): Stop | undefined {
+  #leaveRouter(port: PortNode, evenDown?: true): Stop | undefined {
     const router = this.walk.world.topology.router(port.deviceId);
     if (router === undefined) return needsDevice(port.deviceId);
-    return leavePort(this.walk, port, rejectAtRouter(this.walk, router, undefined));
+    return leavePort(this.walk, port, rejectAtRouter(this.walk, router, undefined), evenDown);
   }
 
   #emit(output: Action): void {

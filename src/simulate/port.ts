@@ -9,11 +9,19 @@ import { runChain } from './chain.ts';
 import { isDhcp } from './dhcp-request.ts';
 import { drop, portName, type Stop, type Walk } from './walk.ts';
 
-/** Undefined: it may enter the device. `reject` makes the refusal of a rule into what the device tells the sender. */
-export function enterPort(walk: Walk, port: PortNode, reject: (why: string) => Stop): Stop | undefined {
+/**
+ * Undefined: it may enter the device. `reject` makes the refusal of a rule into what the device tells the sender, `down`
+ * that of a port that is administratively down.
+ */
+export function enterPort(
+  walk: Walk,
+  port: PortNode,
+  reject: (why: string) => Stop,
+  down: (why: string) => Stop = (why) => drop(DROP.adminDown, why),
+): Stop | undefined {
   const at = `port ${portName(port)}`;
   walk.traversed.push(port.id);
-  if (!port.adminUp) return drop(DROP.adminDown, `${at} is administratively down`);
+  if (!port.adminUp) return down(`${at} is administratively down`);
   if (port.antiSpoofing) {
     const why = spoofed(walk, port);
     if (why !== undefined) return drop(DROP.spoofed, `${at}: ${why}`);
@@ -21,11 +29,16 @@ export function enterPort(walk: Walk, port: PortNode, reject: (why: string) => S
   return runPortChain(walk, port, 'in', reject);
 }
 
-/** Undefined: it may go to the guest or the peer. */
-export function leavePort(walk: Walk, port: PortNode, reject: (why: string) => Stop): Stop | undefined {
+/** Undefined: it may go to the guest or the peer. `evenDown`: the port itself says that it is. */
+export function leavePort(
+  walk: Walk,
+  port: PortNode,
+  reject: (why: string) => Stop,
+  evenDown = false,
+): Stop | undefined {
   const at = `port ${portName(port)}`;
   walk.traversed.push(port.id);
-  if (!port.adminUp) return drop(DROP.adminDown, `${at} is administratively down`);
+  if (!port.adminUp && !evenDown) return drop(DROP.adminDown, `${at} is administratively down`);
   return runPortChain(walk, port, 'out', reject);
 }
 

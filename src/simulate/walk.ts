@@ -18,8 +18,8 @@ export type Birthplace =
   | { readonly kind: 'router'; readonly router: RouterNode; readonly link: PortNode | undefined }
   /** Switched by this bridge as its own: no inbound filters, no port to keep out of. */
   | { readonly kind: 'bridge'; readonly bridge: BridgeNode }
-  /** Out of this port, through its outbound filters. */
-  | { readonly kind: 'leave'; readonly port: PortNode }
+  /** Out of this port, through its outbound filters; `evenDown`: although it is administratively down. */
+  | { readonly kind: 'leave'; readonly port: PortNode; readonly evenDown?: true }
   /** Into this port, as if its guest had sent it. */
   | { readonly kind: 'enter'; readonly port: PortNode }
   /** To the guest of this port, past all filters. */

@@ -78,6 +78,12 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '',
   },
   {
+    name: 'kind of a VLAN tag is read but not marked',
+    file: 'src/flow/view.ts',
+    find: 'markField(this.mask, FIELD.vlanBits);',
+    replace: '',
+  },
+  {
     name: 'fragment is read but not marked',
     file: 'src/flow/view.ts',
     find: 'markField(this.mask, FIELD.fragment);',

@@ -3,8 +3,8 @@
 import { DROP, type DropReason } from '../../flow/reasons.ts';
 import type { Ip } from '../../packet/address.ts';
 import type { PortNode, RouterNode } from '../../topology/nodes.ts';
-import { type IcmpError, icmpError, refusal } from '../icmp.ts';
-import type { Birth, Stop, Walk } from '../walk.ts';
+import { ICMP_ERROR, type IcmpError, icmpError, refusal } from '../icmp.ts';
+import { type Birth, drop, type Stop, type Walk } from '../walk.ts';
 
 type Reject = (why: string) => Stop;
 
@@ -30,6 +30,21 @@ export function tell(
 ): Stop {
   const births = () => fromRouter(router, port, icmpError(walk, error, sourceAddress(walk, port)));
   return { kind, reason, why, births };
+}
+
+/**
+ * At a router port that is administratively down: the sender is told so, out of that very port, since the routes of a
+ * port that is down are no longer there to answer by.
+ */
+export function refuseAtPort(walk: Walk, port: PortNode, why: string): Stop {
+  const { view } = walk;
+  const isIp = view.vlanId() === 0 && view.family() !== undefined && view.ndType() === undefined;
+  if (!isIp || view.ethernetDestination() !== port.mac) return drop(DROP.adminDown, why);
+  const births = (): readonly Birth[] => {
+    const frame = icmpError(walk, ICMP_ERROR.prohibited, sourceAddress(walk, port));
+    return frame === undefined ? [] : [{ from: { kind: 'leave', port, evenDown: true }, frame }];
+  };
+  return { kind: 'reject', reason: DROP.adminDown, why, births };
 }
 
 /** A packet of the router itself; `link`: the port for what is link-local. */
