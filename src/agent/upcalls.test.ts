@@ -54,6 +54,7 @@ const arpReply = `arp(reply, ${NEIGHBOUR}, 198.51.100.7, 02:00:00:00:00:02, 198.
 
 function hostWith(...network: Resource[]): TestHost {
   const host = new TestHost();
+  for (const port of [5, 9]) host.datapath.plug(port, `eth${port}`, { tap: false });
   host.load(...network);
   host.settle();
   return host;

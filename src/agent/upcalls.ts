@@ -90,11 +90,12 @@ export class Upcalls {
     exceptionsUnexplained: 0,
     failed: 0,
   };
-  readonly drops = new AgentDrops();
+  readonly drops: AgentDrops;
   readonly #parts: UpcallParts;
 
   constructor(parts: UpcallParts) {
     this.#parts = parts;
+    this.drops = new AgentDrops(() => parts.datapath.plugged());
   }
 
   /** One batch. Returns the number of packets: 0 when there was nothing to do. */
