@@ -6,6 +6,7 @@ import { describe, test } from 'node:test';
 import {
   crowdedFolders,
   danglingImports,
+  deviceProblems,
   documentedPackages,
   environmentProblems,
   FILE_LINES_MAX,
@@ -37,6 +38,7 @@ const none = (problems: readonly string[]): void => assert.deepEqual(problems, [
 
 describe('house', () => {
   test('imports are those of the table', () => none(importProblems(typescript)));
+  test('no device of simulate imports another one', () => none(deviceProblems(typescript)));
   test('every import names a file that is there', () =>
     none(danglingImports(typescript, (path) => existsSync(join(root, path)))));
   test('packet, topology, flow and simulate know no Node, no time, no chance and no waiting', () =>
@@ -178,6 +180,20 @@ const from = 'x';
       file('src/main.ts', "import './store/memory.ts';"),
     ];
     assert.deepEqual(importProblems(right), []);
+  });
+
+  test('a device that imports another one is a problem, its own files and what devices share are none', () => {
+    assert.deepEqual(
+      deviceProblems([
+        file('src/simulate/router/a.ts', "import { b } from '../bridge.ts';\nimport './b.ts';\nimport '../router.ts';"),
+        file('src/simulate/bridge.ts', "import './chain.ts';\nimport './router/a.ts';"),
+        file('src/simulate/journey.ts', "import './bridge.ts';\nimport './router.ts';"),
+      ]),
+      [
+        'src/simulate/router/a.ts: a device imports another one (../bridge.ts)',
+        'src/simulate/bridge.ts: a device imports another one (./router/a.ts)',
+      ],
+    );
   });
 
   test('what is impure is found by line, also in a file of lib that pure code reaches', () => {

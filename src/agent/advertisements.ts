@@ -54,7 +54,9 @@ export class Advertisements {
   /** By router port. */
   readonly #advertisers = new Map<Id, Advertiser>();
   readonly #waiting: { readonly dueAt: number; readonly packets: readonly Injection[] }[] = [];
-  #seen: Topology | undefined;
+  /** Whose advertisers are known, and in which new ones were looked for. */
+  #followed: Topology | undefined;
+  #searched: Topology | undefined;
 
   constructor(parts: AdvertisementParts) {
     this.#parts = parts;
@@ -63,6 +65,7 @@ export class Advertisements {
   /** Sends what is due. */
   turn(now: number): void {
     this.follow(now);
+    this.#search(now);
     const packets = this.#takeWaiting(now);
     for (const [portId, advertiser] of this.#advertisers) {
       if (advertiser.dueAt <= now) packets.push(...this.#multicast(portId, advertiser, now));
@@ -71,22 +74,20 @@ export class Advertisements {
   }
 
   /**
-   * Takes note of routers that begin, change or cease to advertise; the last are taken leave of at once. To be called
-   * before the host is wired anew: what is unplugged hears nothing any more.
+   * Takes note of routers that changed, and takes leave of those that ceased to advertise. To be called before the host
+   * is wired anew: what is unplugged hears nothing any more.
    */
   follow(now: number): void {
     const { topology } = this.#parts.world;
-    if (topology === this.#seen) return;
-    this.#seen = topology;
-    const advertising = new Set<Id>();
-    for (const object of topology.objects('port').values()) {
-      const node = object.routerAdvertisement === undefined ? undefined : topology.port(object.id);
-      if (node === undefined || !advertises(topology, node)) continue;
-      advertising.add(node.id);
-      this.#begin(topology, node, now);
-    }
-    for (const [portId, { farewell }] of this.#advertisers) {
-      if (advertising.has(portId)) continue;
+    if (topology === this.#followed) return;
+    this.#followed = topology;
+    for (const [portId, advertiser] of this.#advertisers) {
+      const node = topology.port(portId);
+      if (node !== undefined && advertises(topology, node)) {
+        this.#note(topology, node, advertiser, now);
+        continue;
+      }
+      const { farewell } = advertiser;
       this.#advertisers.delete(portId);
       const packets = farewell.flatMap(({ born, flooded }) =>
         flooded && topology.bridgeByFlood(born.to) === undefined ? [] : this.#toGuestsHere(born),
@@ -114,19 +115,29 @@ export class Advertisements {
     else datapath.inject(packets);
   }
 
-  #begin(topology: Topology, node: PortNode, now: number): void {
-    const known = this.#advertisers.get(node.id);
-    const mtuBytes = bridgeOf(topology, node)?.mtuBytes;
-    if (known === undefined) {
-      const never = Number.NEGATIVE_INFINITY;
-      const initial = INITIAL_ADVERTISEMENTS;
-      this.#advertisers.set(node.id, { node, mtuBytes, initial, dueAt: now, lastAt: never, farewell: [] });
-    } else if (known.node !== node || known.mtuBytes !== mtuBytes) {
-      known.node = node;
-      known.mtuBytes = mtuBytes;
-      known.initial = INITIAL_ADVERTISEMENTS;
-      known.dueAt = Math.min(known.dueAt, Math.max(now, known.lastAt + BETWEEN_MULTICASTS_MS));
+  /** Routers that begin to advertise: a look at every port, so once for many changes. */
+  #search(now: number): void {
+    const { topology } = this.#parts.world;
+    if (topology === this.#searched) return;
+    this.#searched = topology;
+    for (const { id, routerAdvertisement } of topology.objects('port').values()) {
+      if (routerAdvertisement === undefined || this.#advertisers.has(id)) continue;
+      const node = topology.port(id);
+      if (node === undefined || !advertises(topology, node)) continue;
+      const mtuBytes = bridgeOf(topology, node)?.mtuBytes;
+      const lastAt = Number.NEGATIVE_INFINITY;
+      this.#advertisers.set(id, { node, mtuBytes, initial: INITIAL_ADVERTISEMENTS, dueAt: now, lastAt, farewell: [] });
     }
+  }
+
+  /** What has changed is said as if it were new. */
+  #note(topology: Topology, node: PortNode, advertiser: Advertiser, now: number): void {
+    const mtuBytes = bridgeOf(topology, node)?.mtuBytes;
+    if (advertiser.node === node && advertiser.mtuBytes === mtuBytes) return;
+    advertiser.node = node;
+    advertiser.mtuBytes = mtuBytes;
+    advertiser.initial = INITIAL_ADVERTISEMENTS;
+    advertiser.dueAt = Math.min(advertiser.dueAt, Math.max(now, advertiser.lastAt + BETWEEN_MULTICASTS_MS));
   }
 
   #multicast(portId: Id, advertiser: Advertiser, now: number): Injection[] {
@@ -190,8 +201,9 @@ export class Advertisements {
 }
 
 /** A port of a router that forwards, with somebody at its other end. */
-function advertises(topology: Topology, { adminUp, deviceId, peerId, binding }: PortNode): boolean {
-  if (!adminUp || topology.router(deviceId)?.adminUp === false) return false;
+function advertises(topology: Topology, { adminUp, deviceId, peerId, binding, object }: PortNode): boolean {
+  if (object.routerAdvertisement === undefined || !adminUp || topology.router(deviceId)?.adminUp === false)
+    return false;
   return peerId !== undefined || binding !== undefined;
 }
 

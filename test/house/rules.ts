@@ -68,6 +68,24 @@ export function importProblems(files: readonly SourceFile[]): string[] {
   return problems;
 }
 
+/** Files of src/simulate, and folders of the same name, that are one device: what joins them is the journey. */
+const DEVICES = ['bridge', 'port', 'router'];
+const deviceOf = (path: string): string | undefined => {
+  const name = /^src\/simulate\/([^/.]+)(?:\.ts$|\/)/.exec(path)?.[1];
+  return name !== undefined && DEVICES.includes(name) ? name : undefined;
+};
+
+/** A device never imports another one. */
+export function deviceProblems(files: readonly SourceFile[]): string[] {
+  return files.flatMap((file) => {
+    const own = deviceOf(file.path);
+    if (own === undefined) return [];
+    return importsOf(file.text)
+      .filter((name) => isRelative(name) && (deviceOf(targetOf(file, name)) ?? own) !== own)
+      .map((name) => `${file.path}: a device imports another one (${name})`);
+  });
+}
+
 /** Imports name a file that is there, with its ending. */
 export function danglingImports(files: readonly SourceFile[], exists: (path: string) => boolean): string[] {
   return files.flatMap((file) =>
