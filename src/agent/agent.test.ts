@@ -6,12 +6,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setImmediate as nextTick } from 'node:timers/promises';
+import type { UnderlayHost } from '../datapath/datapath.ts';
 import type { MemoryDatapath } from '../datapath/memory.ts';
 import { MemoryUnderlay } from '../datapath/testing/memory-underlay.ts';
 import { memoryLog } from '../lib/log.ts';
 import { parseIp } from '../packet/address.ts';
 import { frameOf } from '../packet/words.ts';
 import type { Resource } from '../topology/kinds.ts';
+import type { PortStatus } from '../topology/status.ts';
 import { sample, sampleId } from '../topology/testing/samples.ts';
 import type { AuditReport } from '../topology/wire.ts';
 import { type Agent, type AgentOptions, startAgent } from './agent.ts';
@@ -38,6 +40,12 @@ const NETWORK: Resource[] = [
   guest(5, 1),
   guest(6, 2),
 ];
+const onRouter = { deviceId: sampleId('router', 1) };
+const upStatus = (n: number): PortStatus => ({ kind: 'port', id: sampleId('port', n), state: 'up' });
+const underlayTo = (local: number, remote: number): UnderlayHost => ({
+  ...{ local: parseIp(addressOf(local))!, remote: parseIp(addressOf(remote))! },
+  ...{ interfaceName: 'underlay', mtuBytes: 1600 },
+});
 const packet = (from: number, to: number): string =>
   `eth(${macOf(from)}, ${macOf(to)}) ip(10.0.0.${from}, 10.0.0.${to}) udp(1000, 53)`;
 
@@ -195,6 +203,43 @@ test('a receiving agent that is gone is not needed for a first-ever flow', LIMIT
   await reaches(hosts, 1, 'tap5', packet(5, 6), '2/tap6');
   await hosts.stopAgent(2);
   await reaches(hosts, 1, 'tap5', packet(5, 6).replace('udp(1000, 53)', 'tcp(1, 2)'), '2/tap6');
+});
+
+test('a packet that waits for a device finds its ports wired when the device has come', LIMIT, async (t) => {
+  const [far, behind] = [
+    sampleId('bridge', 2),
+    guest(6, 2, { deviceId: sampleId('bridge', 2), addresses: ['10.0.1.6/24'] }),
+  ];
+  const gateways: Resource[] = [
+    sample('router', 1),
+    sample('port', 7, { ...onRouter, mac: macOf(7), addresses: ['10.0.0.1/24'], peerId: sampleId('port', 8) }),
+    sample('port', 8, { deviceId: LAN, peerId: sampleId('port', 7) }),
+    sample('port', 9, { ...onRouter, mac: macOf(9), addresses: ['10.0.1.1/24'], peerId: sampleId('port', 10) }),
+    sample('port', 10, { deviceId: far, peerId: sampleId('port', 9) }),
+  ];
+  const server = await FakeServer.start(...NETWORK.slice(0, 5), ...gateways);
+  t.after(() => server.close());
+  // As a server tells them (where a port is up before the port itself), in one go.
+  server.beforeSubscribed = [
+    { kind: 'status', put: [{ hostId: sampleId('host', 2), status: upStatus(6) }], del: [] },
+    { kind: 'change', revision: 2, put: [sample('bridge', 2), behind], del: [], more: false },
+  ];
+  const hosts = new Site(t, [new FakeMachine('tap5'), new FakeMachine('tap6')]);
+  const receiver = hosts.datapath(2);
+  receiver.plug(6, 'tap6', { tap: false });
+  receiver.setDelivery(6, { kind: 'local', interfaceName: 'tap6' });
+  receiver.setHost(1, underlayTo(2, 1));
+  await hosts.startAgent(1, server.url);
+  await until(() => isUp(server, 1, 5));
+  hosts.send(1, 'tap5', `eth(${macOf(5)}, ${macOf(7)}) ip(10.0.0.5, 10.0.1.6) udp(1000, 53)`);
+  await until(() => server.subscribed(sampleId('host', 1)).includes(far));
+  const gone = () =>
+    hosts
+      .datapath(1)
+      .counters()
+      .filter(({ kind }) => kind === 'drop' || kind === 'tunnelTx');
+  await until(() => gone().length > 0);
+  assert.deepEqual(hosts.delivered(), ['2/tap6']);
 });
 
 test('a change is done when no host forwards by the one before', LIMIT, async (t) => {

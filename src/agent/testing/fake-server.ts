@@ -14,6 +14,8 @@ export class FakeServer {
   readonly done = new Map<Id, number>();
   /** Connections so far. */
   hellos = 0;
+  /** Told to whoever subscribes, before it is told that this was all. */
+  beforeSubscribed: readonly ServerFrame[] = [];
   readonly #objects = new Map<string, Resource>();
   readonly #statuses = new Map<string, HostedStatus>();
   readonly #agents = new Map<Id, WebSocket>();
@@ -105,6 +107,7 @@ export class FakeServer {
       }
       case 'subscribe':
         this.#subscribed.set(hostId, [...this.subscribed(hostId), ...frame.deviceIds]);
+        for (const told of this.beforeSubscribed) send(socket, told);
         send(socket, { kind: 'subscribed', deviceIds: frame.deviceIds });
         break;
       case 'status':
