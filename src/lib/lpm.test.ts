@@ -162,7 +162,7 @@ test('differences are the prefixes whose values are not identical', () => {
         const name = (prefix: LpmPrefix) => `${typeof prefix.ip} ${prefix.ip}/${prefix.bits}`;
         const all = new Map([...a.entries(), ...b.entries()].map(([prefix]) => [name(prefix), prefix]));
         const expected = [...all.values()].filter((prefix) => a.get(prefix) !== b.get(prefix)).map(name);
-        assert.deepEqual(lpmDifferences(a, b).map(name).sort(), expected.sort());
+        assert.deepEqual([...lpmDifferences(a, b)].map(name).sort(), expected.sort());
       }
     }),
   );

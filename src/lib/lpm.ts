@@ -44,8 +44,21 @@ export function lpmWith<T>(lpm: Lpm<T>, changes: Iterable<readonly [LpmPrefix, T
   return (lpm as Trie<T>).with(changes);
 }
 
+/** `lpmWith` entry by entry: nobody sees them before `done`. */
+export function lpmEdit<T>(lpm: Lpm<T>): LpmEdit<T> {
+  if (!(lpm instanceof Trie)) throw new TypeError('lpmEdit takes what lpmOf or lpmWith returned');
+  return (lpm as Trie<T>).edit();
+}
+
+export interface LpmEdit<T> {
+  /** Undefined: removed. */
+  set(prefix: LpmPrefix, value: T | undefined): void;
+  /** The map; the edit is over. */
+  done(): Lpm<T>;
+}
+
 /** Prefixes whose values are not identical in both maps. What the two share is not visited. */
-export function lpmDifferences<T>(a: Lpm<T>, b: Lpm<T>): LpmPrefix[] {
+export function lpmDifferences<T>(a: Lpm<T>, b: Lpm<T>): Iterable<LpmPrefix> {
   if (!(a instanceof Trie && b instanceof Trie))
     throw new TypeError('lpmDifferences takes what lpmOf or lpmWith returned');
   return (a as Trie<T>).differences(b as Trie<T>);
@@ -129,25 +142,31 @@ class Trie<T> implements Lpm<T> {
     yield* entriesOf(this.#root6);
   }
 
-  with(changes: Iterable<readonly [LpmPrefix, T | undefined]>): Trie<T> {
+  with(changes: Iterable<readonly [LpmPrefix, T | undefined]>): Lpm<T> {
+    const edit = this.edit();
+    for (const [prefix, value] of changes) edit.set(prefix, value);
+    return edit.done();
+  }
+
+  edit(): LpmEdit<T> {
     const edit = {};
     const roots = { 4: this.#root4, 6: this.#root6 };
     const tally = { size: this.size };
-    for (const [prefix, value] of changes) {
-      const family = typeof prefix.ip === 'number' ? 4 : 6;
-      roots[family] =
-        value === undefined
-          ? removed(roots[family], prefix, edit, tally)
-          : put(roots[family], [prefix, value], edit, tally);
-    }
-    return new Trie(roots[4], roots[6], tally.size);
+    return {
+      set: (prefix, value) => {
+        const family = typeof prefix.ip === 'number' ? 4 : 6;
+        roots[family] =
+          value === undefined
+            ? removed(roots[family], prefix, edit, tally)
+            : put(roots[family], [prefix, value], edit, tally);
+      },
+      done: () => new Trie(roots[4], roots[6], tally.size),
+    };
   }
 
-  differences(other: Trie<T>): LpmPrefix[] {
-    const found: LpmPrefix[] = [];
-    differ(this.#root4, other.#root4, found);
-    differ(this.#root6, other.#root6, found);
-    return found;
+  *differences(other: Trie<T>): Iterable<LpmPrefix> {
+    yield* differ(this.#root4, other.#root4);
+    yield* differ(this.#root6, other.#root6);
   }
 
   /** The longest entry that holds the address; all of them go to `all`, shortest first. Sets `lookedAt`. */
@@ -210,11 +229,14 @@ function walk6<T>(root: Node<T> | undefined, ip: bigint, all: Entry<T>[] | undef
   return found;
 }
 
-function* entriesOf<T>(node: Node<T> | undefined): Iterable<Entry<T>> {
-  if (node === undefined) return;
-  if (node.entry !== undefined) yield node.entry;
-  yield* entriesOf(node.zero);
-  yield* entriesOf(node.one);
+function* entriesOf<T>(root: Node<T> | undefined): Iterable<Entry<T>> {
+  const open = [root];
+  while (open.length > 0) {
+    const node = open.pop();
+    if (node === undefined) continue;
+    if (node.entry !== undefined) yield node.entry;
+    open.push(node.one, node.zero);
+  }
 }
 
 function nodeAt<T>(ip: Address, bits: number, entry: Entry<T> | undefined, edit: object): Node<T> {
@@ -301,26 +323,26 @@ function shrunk<T>(node: Node<T>): Node<T> | undefined {
   return node.zero ?? node.one;
 }
 
-function differ<T>(a: Node<T> | undefined, b: Node<T> | undefined, found: LpmPrefix[]): void {
+function* differ<T>(a: Node<T> | undefined, b: Node<T> | undefined): Iterable<LpmPrefix> {
   if (a === b) return;
   if (a === undefined || b === undefined) {
-    for (const [prefix] of entriesOf(a ?? b)) found.push(prefix);
+    for (const [prefix] of entriesOf(a ?? b)) yield prefix;
     return;
   }
   const common = commonOf(a, b);
   if (common < Math.min(a.bits, b.bits)) {
-    differ(a, undefined, found);
-    differ(undefined, b, found);
+    yield* differ(a, undefined);
+    yield* differ(undefined, b);
   } else if (a.bits === b.bits) {
-    if (a.entry?.[1] !== b.entry?.[1]) found.push((a.entry ?? b.entry)![0]);
-    differ(a.zero, b.zero, found);
-    differ(a.one, b.one, found);
+    if (a.entry?.[1] !== b.entry?.[1]) yield (a.entry ?? b.entry)![0];
+    yield* differ(a.zero, b.zero);
+    yield* differ(a.one, b.one);
   } else {
     // One lies below the other: its subtree meets the branch that it would be on.
     const [upper, lower] = a.bits < b.bits ? [a, b] : [b, a];
-    if (upper.entry !== undefined) found.push(upper.entry[0]);
+    if (upper.entry !== undefined) yield upper.entry[0];
     const side = branchOf(lower, upper.bits);
-    differ(upper[side], lower, found);
-    differ(upper[side === 'zero' ? 'one' : 'zero'], undefined, found);
+    yield* differ(upper[side], lower);
+    yield* differ(upper[side === 'zero' ? 'one' : 'zero'], undefined);
   }
 }

@@ -18,9 +18,11 @@ import {
 import { type Edits, editedNumbers, editedObjects, editedUsers, editsOf } from './graph/edits.ts';
 import { overlayMtuBytes } from './graph/overlay.ts';
 import { portChanges, portNode } from './graph/port-node.ts';
-import { isUsable, routerChanges, routerNode, type Sources } from './graph/router-node.ts';
+import { isUsable, routerChanges, routerNode } from './graph/router-node.ts';
+import { SharedMap, type SharedMapEdit } from './graph/shared-map.ts';
 import { emptyState, Snapshot, type State, stateOf, usersOf } from './graph/state.ts';
-import type { Resource, ResourceRef } from './kinds.ts';
+import { atOnce, eachLight, eachOf, type Steps } from './graph/steps.ts';
+import { KIND_NAMES, type Kind, type Resource, type ResourceRef } from './kinds.ts';
 import type { Change, PortNode, Topology } from './nodes.ts';
 import type { Id } from './resource.ts';
 
@@ -33,38 +35,79 @@ export interface TopologyChange {
 /** Nothing, at revision 0. */
 export const emptyTopology = (): Topology => new Snapshot(emptyState());
 
+export interface Applied {
+  readonly topology: Topology;
+  readonly changes: Change[];
+}
+
 /**
  * The topology with objects put and deleted, and what that altered in terms of the model: every difference between
  * nodes before and after is covered by a `Change`. Objects are as parseDocument leaves them (canonical text); they are
  * kept as they are given and must not be written later.
  * What is both put and deleted is put.
  */
-export function applyChanges(
-  topology: Topology,
-  change: TopologyChange,
-): { readonly topology: Topology; readonly changes: Change[] } {
+export const applyChanges = (topology: Topology, change: TopologyChange): Applied =>
+  atOnce(applying(topology, change));
+
+/** The same in pieces; nobody sees anything of it before its end. */
+export function* applying(topology: Topology, { revision, put, del }: TopologyChange): Steps<Applied> {
   const before = stateOf(topology);
-  const edits = editsOf(before.objects, change.put, change.del);
+  return yield* compiling(before, revision, yield* editsOf(before.objects, put, del));
+}
+
+/**
+ * The topology that holds exactly these objects, in pieces. Of an object that is there at the same revision the known
+ * one is kept. `put` and `del` are what differs.
+ */
+export function* replacing(
+  topology: Topology,
+  revision: number,
+  objects: Iterable<Resource>,
+): Steps<Applied & { readonly put: readonly Resource[]; readonly del: readonly ResourceRef[] }> {
+  const before = stateOf(topology);
+  const wanted = {} as Record<Kind, SharedMapEdit<Id, Resource>>;
+  for (const kind of KIND_NAMES) wanted[kind] = SharedMap.empty<Id, Resource>().edit();
+  yield* eachOf(objects, (object) => wanted[object.kind].set(object.value.id, object));
+  const put: Resource[] = [];
+  const del: ResourceRef[] = [];
+  for (const kind of KIND_NAMES) {
+    const known = before.objects[kind];
+    yield* eachOf(known.keys(), (id) => {
+      if (wanted[kind].get(id) === undefined) del.push({ kind, id });
+    });
+    yield* eachOf(wanted[kind].done().values(), (object) => {
+      if (known.get(object.value.id)?.revision !== object.value.revision) put.push(object);
+    });
+  }
+  const applied = yield* compiling(before, revision, yield* editsOf(before.objects, put, del));
+  return { ...applied, put, del };
+}
+
+function* compiling(before: State, revision: number, edits: Edits): Steps<Applied> {
   const changes: Change[] = [];
   let state: State = {
     ...before,
-    revision: change.revision,
-    objects: editedObjects(before.objects, edits),
-    users: editedUsers(before.users, edits),
-    portNumbers: editedNumbers(before.portNumbers, edits.port, (port) => port.tunnelKey),
-    floods: editedNumbers(before.floods, edits.bridge, (bridge) => bridge.floodKey),
+    revision,
+    objects: yield* editedObjects(before.objects, edits),
+    users: yield* editedUsers(before.users, edits),
+    portNumbers: yield* editedNumbers(before.portNumbers, edits.port, (port) => port.tunnelKey),
+    floods: yield* editedNumbers(before.floods, edits.bridge, (bridge) => bridge.floodKey),
   };
   if (edits.tunnelZone.size > 0)
     state = { ...state, overlayMtuBytes: overlayMtuBytes(state.objects.tunnelZone.values()) };
-  const ports = changedPorts(before, state, edits);
-  state = { ...state, ports: state.ports.with(ports.map(({ id, now }) => [id, now])) };
-  for (const { id, was, now } of ports) changes.push(...portChanges(id, was, now));
+  const ports = yield* changedPorts(before, state, edits);
+  const nodes = state.ports.edit();
+  yield* eachOf(ports, ({ id, was, now }) => {
+    nodes.set(id, now);
+    portChanges(id, was, now, changes);
+  });
+  state = { ...state, ports: nodes.done() };
 
   const askers: Askers = { bridges: new Set(), ports: new Set() };
-  state = withChains(before, state, edits, changes, askers);
-  state = withAddressSets(before, state, edits, changes);
-  state = withBridges(before, state, edits, ports, askers, changes);
-  state = withRouters(before, state, edits, ports, changes);
+  state = yield* withChains(before, state, edits, changes, askers);
+  state = yield* withAddressSets(before, state, edits, changes);
+  state = yield* withBridges(before, state, edits, ports, askers, changes);
+  state = yield* withRouters(before, state, edits, ports, changes);
   return { topology: new Snapshot(state), changes };
 }
 
@@ -75,27 +118,34 @@ interface PortStep {
 }
 
 /** Ports that changed, and those whose node says what their device is or the tunnels carry, and that changed. */
-function changedPorts(before: State, state: State, edits: Edits): PortStep[] {
-  const dirty = new Set(edits.port.keys());
+function* changedPorts(before: State, state: State, edits: Edits): Steps<PortStep[]> {
+  const steps: PortStep[] = [];
+  const look = (id: Id): void => {
+    const object = state.objects.port.get(id);
+    const was = before.ports.get(id);
+    let now = object && portNode(object, deviceKindOf(state, object.deviceId), state.overlayMtuBytes);
+    if (was?.object === object && was?.deviceKind === now?.deviceKind && was?.mtuBytes === now?.mtuBytes) now = was;
+    steps.push({ id, was, now });
+  };
+  yield* eachOf(edits.port.keys(), look);
+  const others = new Set<Id>();
+  const note = (id: Id): void => {
+    if (!edits.port.has(id)) others.add(id);
+  };
   for (const device of [edits.bridge, edits.router]) {
     for (const [id, edit] of device) {
       if (edit.before !== undefined && edit.after !== undefined) continue;
-      for (const port of usersOf(state, 'port.deviceId', id)) dirty.add(port);
+      yield* eachLight(usersOf(state, 'port.deviceId', id), note);
     }
+    yield;
   }
   if (before.overlayMtuBytes !== state.overlayMtuBytes) {
-    for (const [id, port] of before.ports) {
-      if (port.deviceKind === 'router' && port.object.mtuBytes === undefined) dirty.add(id);
-    }
+    yield* eachLight(before.ports, ([id, port]) => {
+      if (port.deviceKind === 'router' && port.object.mtuBytes === undefined) note(id);
+    });
   }
-  return [...dirty].map((id) => {
-    const object = state.objects.port.get(id);
-    const was = before.ports.get(id);
-    if (object === undefined) return { id, was, now: undefined };
-    const now = portNode(object, deviceKindOf(state, object.deviceId), state.overlayMtuBytes);
-    const isSame = was?.object === object && was.deviceKind === now.deviceKind && was.mtuBytes === now.mtuBytes;
-    return { id, was, now: isSame ? was : now };
-  });
+  yield* eachOf(others, look);
+  return steps;
 }
 
 function deviceKindOf({ objects }: State, id: Id): 'bridge' | 'router' | undefined {
@@ -108,61 +158,71 @@ interface Askers {
   readonly ports: Set<Id>;
 }
 
-function withChains(before: State, now: State, edits: Edits, changes: Change[], askers: Askers): State {
+function* withChains(before: State, now: State, edits: Edits, changes: Change[], askers: Askers): Steps<State> {
   const dirty = new Set(edits.chain.keys());
-  for (const edit of edits.rule.values()) {
+  const rules = now.rules.edit();
+  yield* eachOf(edits.rule, ([id, edit]) => {
     for (const rule of [edit.before, edit.after]) if (rule !== undefined) dirty.add(rule.chainId);
-  }
-  if (dirty.size === 0) return now;
-  const rules = [...edits.rule].map(([id, { after }]) => [id, after && ruleNode(after, now.rules.get(id))] as const);
-  let state: State = { ...now, rules: now.rules.with(rules) };
-  const chains = [...dirty].map((id) => {
-    const object = state.objects.chain.get(id);
-    return [id, object && chainNode(state, object, before.chains.get(id))] as const;
+    rules.set(id, edit.after && ruleNode(edit.after, now.rules.get(id)));
   });
-  state = { ...state, chains: state.chains.with(chains) };
-  for (const [id, node] of chains) changes.push(...chainChanges(id, before.chains.get(id), node));
+  if (dirty.size === 0) return now;
+  let state: State = { ...now, rules: rules.done() };
+  const chains = state.chains.edit();
+  for (const id of dirty) {
+    const object = state.objects.chain.get(id);
+    const was = before.chains.get(id);
+    const node = object && (yield* chainNode(state, object, was));
+    chains.set(id, node);
+    yield* chainChanges(id, was, node, changes);
+    yield;
+  }
+  state = { ...state, chains: chains.done() };
 
-  const asking = [...withJumpers(state, dirty)].map((id) => [id, asksIngress(state, id) || undefined] as const);
-  for (const [id, asks] of asking) {
-    if (before.asking.get(id) === asks) continue;
+  const asking = state.asking.edit();
+  yield* eachOf(withJumpers(state, dirty), (id) => {
+    const asks = asksIngress(state, id) || undefined;
+    asking.set(id, asks);
+    if (before.asking.get(id) === asks) return;
     for (const bridge of usersOf(state, 'bridge.outboundChainId', id)) askers.bridges.add(bridge);
     for (const port of usersOf(state, 'port.outboundChainId', id)) askers.ports.add(port);
-  }
-  return { ...state, asking: state.asking.with(asking) };
-}
-
-function withAddressSets(before: State, state: State, edits: Edits, changes: Change[]): State {
-  const sets = [...edits.addressSet].map(([id, edit]) => {
-    const was = before.addressSets.get(id);
-    const now = edit.after && addressSetNode(edit.after, edit.before, was);
-    changes.push(...addressSetChanges(id, was, now));
-    return [id, now] as const;
   });
-  return { ...state, addressSets: state.addressSets.with(sets) };
+  return { ...state, asking: asking.done() };
 }
 
-function withBridges(
+function* withAddressSets(before: State, state: State, edits: Edits, changes: Change[]): Steps<State> {
+  const sets = state.addressSets.edit();
+  for (const [id, edit] of edits.addressSet) {
+    const was = before.addressSets.get(id);
+    const now = edit.after && (yield* addressSetNode(edit.after, edit.before, was));
+    sets.set(id, now);
+    yield* addressSetChanges(id, was, now, changes);
+    yield;
+  }
+  return { ...state, addressSets: sets.done() };
+}
+
+function* withBridges(
   before: State,
   state: State,
   edits: Edits,
   ports: readonly PortStep[],
   askers: Askers,
   changes: Change[],
-): State {
+): Steps<State> {
   const dhcp = new Set(edits.bridge.keys());
-  for (const edit of edits.dhcpSubnet.values()) {
+  yield* eachOf(edits.dhcpSubnet.values(), (edit) => {
     for (const subnet of [edit.before, edit.after]) if (subnet !== undefined) dhcp.add(subnet.bridgeId);
-  }
-  for (const edit of edits.dhcpHost.values()) {
+  });
+  yield* eachOf(edits.dhcpHost.values(), (edit) => {
     for (const host of [edit.before, edit.after]) {
       const subnet = host && state.objects.dhcpSubnet.get(host.subnetId);
       if (subnet !== undefined) dhcp.add(subnet.bridgeId);
     }
-  }
+  });
   // Bridges, and which of their ports; undefined: all.
-  const dirty = new Map<Id, Set<Id> | undefined>([...dhcp].map((id) => [id, new Set()]));
-  const note = (deviceId: Id | undefined, port: Id) => {
+  const dirty = new Map<Id, Set<Id> | undefined>();
+  for (const id of dhcp) dirty.set(id, before.bridges.has(id) ? new Set() : undefined);
+  const note = (deviceId: Id | undefined, port: Id): void => {
     if (deviceId === undefined || (dirty.has(deviceId) && dirty.get(deviceId) === undefined)) return;
     dirty.set(deviceId, (dirty.get(deviceId) ?? new Set<Id>()).add(port));
   };
@@ -174,48 +234,60 @@ function withBridges(
     for (const [id, bridge] of state.objects.bridge)
       if (bridge.mtuBytes === undefined && !dirty.has(id)) dirty.set(id, new Set());
   }
-  for (const id of askers.ports) note(state.ports.get(id)?.deviceId, id);
-  for (const { id, was, now } of ports) {
+  yield* eachOf(askers.ports, (id) => note(state.ports.get(id)?.deviceId, id));
+  yield* eachOf(ports, ({ id, was, now }) => {
     note(was?.deviceId, id);
-    note(now?.deviceId, id);
+    if (now?.deviceId !== was?.deviceId) note(now?.deviceId, id);
     for (const peer of usersOf(state, 'port.peerId', id)) note(state.ports.get(peer)?.deviceId, peer);
-  }
-  const nodes = [...dirty].map(([id, changed]) => {
+  });
+  const nodes = state.bridges.edit();
+  for (const [id, changed] of dirty) {
     const object = state.objects.bridge.get(id);
     const was = before.bridges.get(id);
-    const now =
-      object && bridgeNode(before, state, object, changed, dhcp.has(id) ? dhcpNodes(state, id, was?.dhcp) : undefined);
-    if (was !== now) changes.push(...bridgeChanges(id, was, now));
-    return [id, now] as const;
-  });
-  return { ...state, bridges: state.bridges.with(nodes) };
+    const served = object && dhcp.has(id) ? yield* dhcpNodes(state, id, was?.dhcp) : undefined;
+    const now = object && (yield* bridgeNode(before, state, object, changed, served));
+    nodes.set(id, now);
+    if (was !== now) yield* bridgeChanges(id, was, now, changes);
+    yield;
+  }
+  return { ...state, bridges: nodes.done() };
 }
 
-function withRouters(before: State, state: State, edits: Edits, ports: readonly PortStep[], changes: Change[]): State {
-  const dirty = new Map<Id, Sources>();
-  const sourcesOf = (id: Id): Sources => {
-    const sources = dirty.get(id) ?? { ports: new Set(), routes: new Set() };
+function* withRouters(
+  before: State,
+  state: State,
+  edits: Edits,
+  ports: readonly PortStep[],
+  changes: Change[],
+): Steps<State> {
+  const dirty = new Map<Id, { readonly ports: Set<Id>; readonly routes: Set<Id> }>();
+  const sourcesOf = (id: Id) => {
+    const known = dirty.get(id);
+    if (known !== undefined) return known;
+    const sources = { ports: new Set<Id>(), routes: new Set<Id>() };
     dirty.set(id, sources);
     return sources;
   };
   for (const id of edits.router.keys()) sourcesOf(id);
-  for (const [id, edit] of edits.route) {
+  yield* eachOf(edits.route, ([id, edit]) => {
     for (const route of [edit.before, edit.after]) if (route !== undefined) sourcesOf(route.routerId).routes.add(id);
-  }
-  for (const { id, was, now } of ports) {
+  });
+  yield* eachOf(ports, ({ id, was, now }) => {
     for (const routerId of new Set([was?.deviceId, now?.deviceId])) {
-      if (routerId === undefined) continue;
+      if (routerId === undefined || !(before.routers.has(routerId) || state.objects.router.has(routerId))) continue;
       sourcesOf(routerId).ports.add(id);
       if (isUsable(was, routerId) === isUsable(now, routerId)) continue;
       for (const route of usersOf(state, 'route.portId', id)) sourcesOf(routerId).routes.add(route);
     }
-  }
-  const nodes = [...dirty].map(([id, sources]) => {
+  });
+  const nodes = state.routers.edit();
+  for (const [id, sources] of dirty) {
     const object = state.objects.router.get(id);
     const was = before.routers.get(id);
-    const now = object && routerNode(before, state, object, sources);
-    if (was !== now) changes.push(...routerChanges(id, was, now));
-    return [id, now] as const;
-  });
-  return { ...state, routers: state.routers.with(nodes) };
+    const now = object && (yield* routerNode(before, state, object, sources));
+    nodes.set(id, now);
+    if (was !== now) yield* routerChanges(id, was, now, changes);
+    yield;
+  }
+  return { ...state, routers: nodes.done() };
 }

@@ -19,7 +19,9 @@ import type { Id } from '../resource.ts';
 import { Claims } from './claims.ts';
 import { byNumber } from './port-node.ts';
 import { kept, same } from './same.ts';
+import { SharedMap, type SharedMapEdit } from './shared-map.ts';
 import { type State, usersOf } from './state.ts';
+import { eachLight, eachOf, LIGHT_PIECE_ITEMS, merged, type Steps, sorted } from './steps.ts';
 
 type Neighbour = { readonly mac: Mac; readonly portId: Id; readonly router: boolean };
 type Macs = Claims<string, Id>;
@@ -32,21 +34,26 @@ const NO_NEIGHBOURS: Neighbours = new Claims();
  * `dirty`: ports that are, or were, on the bridge and that changed, or whose peer did; undefined: all. `dhcp`
  * undefined: that of `was` is still right. Parts that say the same keep their identity.
  */
-export function bridgeNode(
+export function* bridgeNode(
   before: State,
   state: State,
   bridge: Bridge,
   dirty: ReadonlySet<Id> | undefined,
   dhcp: readonly DhcpNode[] | undefined,
-): BridgeNode {
+): Steps<BridgeNode> {
   const { id } = bridge;
   const was = before.bridges.get(id);
-  const changed = was === undefined || dirty === undefined ? allPorts(before, state, id) : dirty;
-  const here = [...changed].flatMap((portId) => portOn(state, id, portId) ?? []);
+  const changed = was === undefined || dirty === undefined ? allPorts(id) : somePorts(dirty);
+  const here: PortNode[] = [];
+  yield* eachLight(changed.idsIn(state), (portId) => {
+    const port = portOn(state, id, portId);
+    if (port !== undefined) here.push(port);
+  });
+  const ports = yield* sorted(here, byNumber);
   const asks = (chainId: Id | undefined) => chainId !== undefined && state.asking.has(chainId);
   const asked = (port: PortNode) => asks(bridge.outboundChainId) || asks(port.outboundChainId);
   const list = (old: readonly Id[] | undefined, belongs: (port: PortNode) => boolean) =>
-    kept(old, replaced(state, old ?? [], changed, here.filter(belongs)));
+    replaced(state, old ?? [], changed, ports, belongs);
   const node: BridgeNode = {
     id,
     name: bridge.name,
@@ -56,11 +63,11 @@ export function bridgeNode(
     mtuBytes: bridge.mtuBytes ?? state.overlayMtuBytes,
     macExpirySeconds: bridge.macExpirySeconds,
     flood: bridge.floodKey,
-    portIds: list(was?.portIds, () => true),
-    members: list(was?.members, (port) => hasGuest(port) && !asked(port)),
-    ingressDecided: list(was?.ingressDecided, (port) => hasGuest(port) && asked(port)),
-    peered: list(was?.peered, (port) => port.peerId !== undefined),
-    ...residents(before, state, was, id, changed),
+    portIds: yield* list(was?.portIds, () => true),
+    members: yield* list(was?.members, (port) => hasGuest(port) && !asked(port)),
+    ingressDecided: yield* list(was?.ingressDecided, (port) => hasGuest(port) && asked(port)),
+    peered: yield* list(was?.peered, (port) => port.peerId !== undefined),
+    ...(yield* residents(before, state, was, id, changed)),
     ...served(was, dhcp ?? was?.dhcp ?? []),
   };
   return kept(was, node);
@@ -68,40 +75,78 @@ export function bridgeNode(
 
 const hasGuest = (port: PortNode): boolean => port.peerId === undefined && port.binding !== undefined;
 
-const allPorts = (before: State, state: State, bridgeId: Id): ReadonlySet<Id> =>
-  new Set([...usersOf(before, 'port.deviceId', bridgeId), ...usersOf(state, 'port.deviceId', bridgeId)]);
+/** Ports that are, or were, on a bridge and are looked at anew. */
+interface Changed {
+  has(portId: Id): boolean;
+  /** Those that are on the bridge in this state are among them. */
+  idsIn(state: State): Iterable<Id>;
+}
+const somePorts = (ids: ReadonlySet<Id>): Changed => ({ has: (id) => ids.has(id), idsIn: () => ids });
+const allPorts = (bridgeId: Id): Changed => ({
+  has: () => true,
+  idsIn: (state) => usersOf(state, 'port.deviceId', bridgeId),
+});
 
 function portOn({ ports }: State, bridgeId: Id, portId: Id): PortNode | undefined {
   const port = ports.get(portId);
   return port?.deviceId === bridgeId ? port : undefined;
 }
 
-export const portsOf = (state: State, deviceId: Id): PortNode[] =>
-  usersOf(state, 'port.deviceId', deviceId)
-    .map((id) => state.ports.get(id)!)
-    .sort(byNumber);
-
-/** A list by number, without the ids that are out and with the ports that are in. */
-function replaced(state: State, list: readonly Id[], out: ReadonlySet<Id>, into: readonly PortNode[]): readonly Id[] {
-  const rest = list.filter((id) => !out.has(id));
-  if (into.length > FEW) {
-    const ports = [...rest.map((id) => state.ports.get(id)!), ...into].sort(byNumber);
-    return ports.map((port) => port.id);
-  }
-  for (const port of into) {
-    let [from, to] = [0, rest.length];
-    while (from < to) {
-      const middle = (from + to) >>> 1;
-      if (byNumber(state.ports.get(rest[middle]!)!, port) < 0) from = middle + 1;
-      else to = middle;
-    }
-    rest.splice(from, 0, port.id);
-  }
-  return rest;
+/** By number. */
+export function* portsOf(state: State, deviceId: Id): Steps<PortNode[]> {
+  const ports: PortNode[] = [];
+  yield* eachLight(usersOf(state, 'port.deviceId', deviceId), (id) => ports.push(state.ports.get(id)!));
+  return yield* sorted(ports, byNumber);
 }
 
-/** Up to so many ports, putting each in its place costs less than sorting the list anew. */
+/** A list by number: without the ids that are out, with those of `ports` (by number) that belong. */
+function* replaced(
+  state: State,
+  list: readonly Id[],
+  out: Changed,
+  ports: readonly PortNode[],
+  belongs: (port: PortNode) => boolean,
+): Steps<readonly Id[]> {
+  const now: Id[] = [];
+  yield* eachLight(list, (id) => {
+    if (!out.has(id)) now.push(id);
+  });
+  const into: PortNode[] = [];
+  yield* eachLight(ports, (port) => {
+    if (belongs(port)) into.push(port);
+  });
+  if (into.length > FEW) {
+    const rest: PortNode[] = [];
+    yield* eachLight(now.splice(0), (id) => rest.push(state.ports.get(id)!));
+    yield* eachLight(yield* merged(rest, into, byNumber), (port) => now.push(port.id));
+  } else {
+    for (const port of into) now.splice(placeOf(state, now, port), 0, port.id);
+  }
+  return (yield* sameIds(list, now)) ? list : now;
+}
+
+/** Up to so many ports, putting each in its place costs less than merging the lists. */
 const FEW = 16;
+
+/** Where the port belongs in a list by number. */
+function placeOf(state: State, list: readonly Id[], port: PortNode): number {
+  let [from, to] = [0, list.length];
+  while (from < to) {
+    const middle = (from + to) >>> 1;
+    if (byNumber(state.ports.get(list[middle]!)!, port) < 0) from = middle + 1;
+    else to = middle;
+  }
+  return from;
+}
+
+function* sameIds(a: readonly Id[], b: readonly Id[]): Steps<boolean> {
+  if (a.length !== b.length) return false;
+  for (let at = 0; at < a.length; at++) {
+    if (a[at] !== b[at]) return false;
+    if (at % LIGHT_PIECE_ITEMS === LIGHT_PIECE_ITEMS - 1) yield;
+  }
+  return true;
+}
 
 /** Who lives at a port of the bridge by configuration: a guest that is bound there, or the router behind it. */
 function residentAt(state: State, port: PortNode): { owner: PortNode; router: boolean } | undefined {
@@ -110,76 +155,81 @@ function residentAt(state: State, port: PortNode): { owner: PortNode; router: bo
   return peer?.deviceKind === 'router' ? { owner: peer, router: true } : undefined;
 }
 
-function residents(
+function* residents(
   before: State,
   state: State,
   was: BridgeNode | undefined,
   bridgeId: Id,
-  changed: ReadonlySet<Id>,
-): Pick<BridgeNode, 'macs' | 'neighbours'> {
+  changed: Changed,
+): Steps<Pick<BridgeNode, 'macs' | 'neighbours'>> {
   const old = { macs: (was?.macs as Macs) ?? NO_MACS, neighbours: (was?.neighbours as Neighbours) ?? NO_NEIGHBOURS };
-  const macs = new Map<string, Id[]>();
-  const neighbours = new Map<Ip, Neighbour[]>();
+  const macs = SharedMap.empty<string, Id[]>().edit();
+  const neighbours = SharedMap.empty<Ip, Neighbour[]>().edit();
   // The lists of every key that a changed port claimed or claims, without these ports, then with what they claim now.
-  for (const [at, comes] of [
-    [before, false],
-    [state, true],
-  ] as const) {
-    for (const portId of changed) {
-      const port = portOn(at, bridgeId, portId);
-      const resident = port && residentAt(at, port);
-      const mac = resident?.owner.mac;
-      if (port === undefined || resident === undefined || mac === undefined) continue;
-      const key = `${port.vlan ?? 0}/${mac}`;
-      const ids = listOf(macs, key, () => (old.macs.lists.get(key) ?? []).filter((id) => !changed.has(id)));
-      if (comes) ids.push(portId);
-      for (const ip of addressesOf(resident.owner, mac)) {
-        const list = listOf(neighbours, ip, () =>
-          (old.neighbours.lists.get(ip) ?? []).filter((neighbour) => !changed.has(neighbour.portId)),
-        );
-        if (comes) list.push({ mac, portId, router: resident.router });
-      }
+  const note = (at: State, portId: Id): void => {
+    const port = portOn(at, bridgeId, portId);
+    const resident = port && residentAt(at, port);
+    const mac = resident?.owner.mac;
+    if (port === undefined || resident === undefined || mac === undefined) return;
+    const key = `${port.vlan ?? 0}/${mac}`;
+    const ids = listOf(macs, key, () => (old.macs.lists.get(key) ?? []).filter((id) => !changed.has(id)));
+    if (at === state) ids.push(portId);
+    for (const ip of addressesOf(resident.owner, mac)) {
+      const list = listOf(neighbours, ip, () =>
+        (old.neighbours.lists.get(ip) ?? []).filter((neighbour) => !changed.has(neighbour.portId)),
+      );
+      if (at === state) list.push({ mac, portId, router: resident.router });
     }
-  }
-  const order = (a: Id, b: Id) => byNumber(state.ports.get(a)!, state.ports.get(b)!);
-  for (const ids of macs.values()) ids.sort(order);
-  for (const list of neighbours.values()) list.sort((a, b) => order(a.portId, b.portId));
-  return {
-    macs: old.macs.with(sharing(macs, old.macs)),
-    neighbours: old.neighbours.with(sharing(neighbours, old.neighbours)),
   };
+  for (const at of [before, state]) yield* eachOf(changed.idsIn(at), (portId) => note(at, portId));
+  const order = (a: Id, b: Id) => byNumber(state.ports.get(a)!, state.ports.get(b)!);
+  const [macLists, neighbourLists] = [old.macs.lists.edit(), old.neighbours.lists.edit()];
+  yield* eachOf(macs.done(), ([key, ids]) => setList(macLists, key, ids.sort(order)));
+  yield* eachOf(neighbours.done(), ([ip, list]) =>
+    setList(
+      neighbourLists,
+      ip,
+      list.sort((a, b) => order(a.portId, b.portId)),
+    ),
+  );
+  return { macs: old.macs.with(macLists.done()), neighbours: old.neighbours.with(neighbourLists.done()) };
 }
 
 const addressesOf = (port: PortNode, mac: Mac): ReadonlySet<Ip> =>
   new Set<Ip>([...port.addresses.map(({ ip }) => ip), linkLocalOf(mac)]);
 
-function listOf<K, V>(map: Map<K, V[]>, key: K, start: () => V[]): V[] {
-  const list = map.get(key) ?? start();
-  map.set(key, list);
+function listOf<K extends string | number | bigint, V>(lists: SharedMapEdit<K, V[]>, key: K, start: () => V[]): V[] {
+  const known = lists.get(key);
+  if (known !== undefined) return known;
+  const list = start();
+  lists.set(key, list);
   return list;
 }
 
-function* sharing<K extends string | number | bigint, V>(
-  lists: ReadonlyMap<K, V[]>,
-  old: Claims<K, V>,
-): Iterable<readonly [K, readonly V[]]> {
-  for (const [key, list] of lists) yield [key, kept<readonly V[]>(old.lists.get(key), list)];
+/** A list that says the same keeps its identity; an empty one is none. */
+function setList<K extends string | number | bigint, V>(lists: SharedMapEdit<K, readonly V[]>, key: K, list: V[]): void {
+  lists.set(key, list.length === 0 ? undefined : kept<readonly V[]>(lists.get(key), list));
 }
 
-export function dhcpNodes(state: State, bridgeId: Id, was: readonly DhcpNode[] | undefined): readonly DhcpNode[] {
-  const nodes = usersOf(state, 'dhcpSubnet.bridgeId', bridgeId).flatMap((id): DhcpNode[] => {
+export function* dhcpNodes(
+  state: State,
+  bridgeId: Id,
+  was: readonly DhcpNode[] | undefined,
+): Steps<readonly DhcpNode[]> {
+  const nodes: DhcpNode[] = [];
+  for (const id of usersOf(state, 'dhcpSubnet.bridgeId', bridgeId)) {
     const subnet = state.objects.dhcpSubnet.get(id)!;
     const prefix = parsePrefix(subnet.prefix);
-    if (prefix === undefined) return [];
-    const hosts = usersOf(state, 'dhcpHost.subnetId', id).map((host) => state.objects.dhcpHost.get(host)!);
-    const byMac = new Map<Mac, (typeof hosts)[number]>();
-    for (const host of hosts) {
+    if (prefix === undefined) continue;
+    const hosts = new Map<Mac, DhcpHost>();
+    yield* eachOf(usersOf(state, 'dhcpHost.subnetId', id), (hostId) => {
+      const host = state.objects.dhcpHost.get(hostId)!;
       const mac = parseMac(host.mac);
-      if (mac !== undefined && !byMac.has(mac)) byMac.set(mac, host);
-    }
+      if (mac !== undefined && !hosts.has(mac)) hosts.set(mac, host);
+    });
     const old = was?.find((node) => node.subnet.id === id);
-    return [kept(old, { subnet, prefix, serverId: serverIdOf(subnet, prefix), hosts: byMac })];
-  });
+    nodes.push(kept(old, { subnet, prefix, serverId: serverIdOf(subnet, prefix), hosts }));
+  }
   return kept(was, nodes);
 }
 
@@ -205,31 +255,55 @@ const ownFields = ({
   dhcpServers,
   ...own
 }: BridgeNode) => own;
-const memberFields = (node: BridgeNode | undefined) =>
-  [node?.members ?? [], node?.ingressDecided ?? [], node?.peered ?? []] as const;
+const MEMBER_FIELDS = ['members', 'ingressDecided', 'peered'] as const;
 
-export function bridgeChanges(id: Id, was: BridgeNode | undefined, now: BridgeNode | undefined): Change[] {
-  const changes: Change[] = [];
+/** Lists that say the same are the same list. */
+function sameMembers(was: BridgeNode | undefined, now: BridgeNode | undefined): boolean {
+  return MEMBER_FIELDS.every((field) => {
+    const [old, young] = [was?.[field], now?.[field]];
+    return old === young || ((old?.length ?? 0) === 0 && (young?.length ?? 0) === 0);
+  });
+}
+
+export function* bridgeChanges(
+  id: Id,
+  was: BridgeNode | undefined,
+  now: BridgeNode | undefined,
+  changes: Change[],
+): Steps<void> {
   if (was === undefined || now === undefined || !same(ownFields(was), ownFields(now))) {
     changes.push({ kind: 'bridge', id });
   }
-  if (!same(memberFields(was), memberFields(now))) changes.push({ kind: 'members', bridgeId: id });
-  for (const key of differing(was?.macs, now?.macs)) {
+  if (!sameMembers(was, now)) changes.push({ kind: 'members', bridgeId: id });
+  yield* eachOf(differing(was?.macs, now?.macs), (key) => {
     const [vlan, mac] = key.split('/').map(Number) as [number, Mac];
     changes.push({ kind: 'configuredMac', bridgeId: id, vlan, mac });
-  }
-  for (const ip of differing(was?.neighbours, now?.neighbours)) {
-    changes.push({ kind: 'configuredNeighbour', bridgeId: id, ip });
-  }
-  if (!same(was?.dhcp.map(bareDhcp) ?? [], now?.dhcp.map(bareDhcp) ?? [])) changes.push({ kind: 'dhcp', bridgeId: id });
-  return changes;
+  });
+  yield* eachOf(differing(was?.neighbours, now?.neighbours), (ip) =>
+    changes.push({ kind: 'configuredNeighbour', bridgeId: id, ip }),
+  );
+  if (!(yield* sameDhcp(was?.dhcp ?? [], now?.dhcp ?? []))) changes.push({ kind: 'dhcp', bridgeId: id });
 }
 
-const bareDhcp = ({ subnet, prefix, hosts }: DhcpNode) => ({
-  prefix,
-  subnet: bareObject(subnet),
-  hosts: new Map([...hosts].map(([mac, host]) => [mac, bareObject(host)])),
-});
+/** Whether guests are answered the same. */
+function* sameDhcp(was: readonly DhcpNode[], now: readonly DhcpNode[]): Steps<boolean> {
+  if (was === now) return true;
+  if (was.length !== now.length) return false;
+  for (const [at, old] of was.entries()) {
+    const young = now[at]!;
+    if (old === young) continue;
+    if (old.hosts.size !== young.hosts.size || !same(bareDhcp(old), bareDhcp(young))) return false;
+    let differs = false;
+    yield* eachOf(old.hosts, ([mac, host]) => {
+      const other = young.hosts.get(mac);
+      differs ||= other === undefined || (host !== other && !same(bareObject(host), bareObject(other)));
+    });
+    if (differs) return false;
+  }
+  return true;
+}
+
+const bareDhcp = ({ subnet, prefix }: DhcpNode) => ({ prefix, subnet: bareObject(subnet) });
 
 // Without what no answer depends on.
 function bareObject(object: DhcpSubnet | DhcpHost): object {
@@ -237,11 +311,15 @@ function bareObject(object: DhcpSubnet | DhcpHost): object {
   return rest;
 }
 
+const NOBODY: SharedMap<never, readonly never[]> = SharedMap.empty();
+
 /** Keys whose first claims differ. */
 function* differing<K extends string | number | bigint, V>(
   was: ReadonlyMap<K, V> | undefined,
   now: ReadonlyMap<K, V> | undefined,
 ): Iterable<K> {
-  const [old, young] = [(was as Claims<K, V>) ?? new Claims<K, V>(), (now as Claims<K, V>) ?? new Claims<K, V>()];
-  for (const key of old.lists.differences(young.lists)) if (!same(old.get(key), young.get(key))) yield key;
+  const listsOf = (claims: ReadonlyMap<K, V> | undefined): SharedMap<K, readonly V[]> =>
+    (claims as Claims<K, V> | undefined)?.lists ?? NOBODY;
+  const [old, young] = [listsOf(was), listsOf(now)];
+  for (const key of old.differences(young)) if (!same(old.get(key)?.[0], young.get(key)?.[0])) yield key;
 }

@@ -1,13 +1,14 @@
 // Chains, rules and the sets that their conditions speak of.
 
-import { lpmDifferences, lpmOf, lpmWith } from '../../lib/lpm.ts';
-import { type Mac, parseMac, parsePrefix } from '../../packet/address.ts';
+import { lpmDifferences, lpmEdit, lpmOf } from '../../lib/lpm.ts';
+import { type Mac, type Prefix, parseMac, parsePrefix } from '../../packet/address.ts';
 import type { Chain, Match, Rule } from '../chain.ts';
 import type { AddressSet } from '../group.ts';
 import type { AddressSetNode, ChainNode, Change, MatchNode, RuleNode } from '../nodes.ts';
 import type { Id } from '../resource.ts';
 import { kept } from './same.ts';
 import { type State, usersOf } from './state.ts';
+import { eachOf, type Steps, sorted } from './steps.ts';
 
 const ALL_BITS = 0xffffffffffff as Mac;
 
@@ -59,10 +60,11 @@ export function ruleNode(rule: Rule, was: RuleNode | undefined): RuleNode {
   });
 }
 
-export function chainNode(state: State, chain: Chain, was: ChainNode | undefined): ChainNode {
-  const rules = usersOf(state, 'rule.chainId', chain.id).map((id) => state.rules.get(id)!);
-  rules.sort((a, b) => a.position - b.position || (a.id < b.id ? -1 : 1));
-  return kept(was, { id: chain.id, name: chain.name, rules: kept(was?.rules, rules) });
+export function* chainNode(state: State, chain: Chain, was: ChainNode | undefined): Steps<ChainNode> {
+  const rules: RuleNode[] = [];
+  yield* eachOf(usersOf(state, 'rule.chainId', chain.id), (id) => rules.push(state.rules.get(id)!));
+  const ordered = yield* sorted(rules, (a, b) => a.position - b.position || (a.id < b.id ? -1 : 1));
+  return kept(was, { id: chain.id, name: chain.name, rules: kept(was?.rules, ordered) });
 }
 
 const asksItself = ({ match }: RuleNode): boolean =>
@@ -97,44 +99,53 @@ export function withJumpers(state: State, chainIds: Iterable<Id>): Set<Id> {
   return found;
 }
 
-export function chainChanges(id: Id, was: ChainNode | undefined, now: ChainNode | undefined): Change[] {
-  const old = new Map(was?.rules.map((rule) => [rule.id, rule]));
+export function* chainChanges(
+  id: Id,
+  was: ChainNode | undefined,
+  now: ChainNode | undefined,
+  changes: Change[],
+): Steps<void> {
+  const old = new Map<Id, RuleNode>();
+  yield* eachOf(was?.rules ?? [], (rule) => old.set(rule.id, rule));
   const positions = new Set<number>();
-  for (const rule of now?.rules ?? []) {
+  yield* eachOf(now?.rules ?? [], (rule) => {
     const before = old.get(rule.id);
     old.delete(rule.id);
-    if (before === rule) continue;
+    if (before === rule) return;
     positions.add(rule.position);
     if (before !== undefined) positions.add(before.position);
-  }
-  for (const rule of old.values()) positions.add(rule.position);
-  const changes = [...positions].map((position): Change => ({ kind: 'rule', chainId: id, position }));
-  return was?.name === now?.name && (was === undefined) === (now === undefined)
-    ? changes
-    : [{ kind: 'chain', id }, ...changes];
+  });
+  yield* eachOf(old.values(), (rule) => positions.add(rule.position));
+  if (was?.name !== now?.name || (was === undefined) !== (now === undefined)) changes.push({ kind: 'chain', id });
+  yield* eachOf(positions, (position) => changes.push({ kind: 'rule', chainId: id, position }));
 }
 
 /** `old`: the object that `was` is made of. Texts are canonical, so only those that came or went are looked at. */
-export function addressSetNode(
+export function* addressSetNode(
   set: AddressSet,
   old: AddressSet | undefined,
   was: AddressSetNode | undefined,
-): AddressSetNode {
-  const [before, after] = [new Set(old?.addresses), new Set(set.addresses)];
-  const changes = (texts: readonly string[], value: true | undefined) =>
-    texts.flatMap((text) => {
-      const prefix = parsePrefix(text);
-      return prefix === undefined ? [] : [[prefix, value] as const];
-    });
-  const gone = (old?.addresses ?? []).filter((text) => !after.has(text));
-  const come = set.addresses.filter((text) => !before.has(text));
-  const changed = [...changes(gone, undefined), ...changes(come, true)];
-  const prefixes = was?.prefixes ?? NO_ADDRESSES;
-  return kept(was, {
-    id: set.id,
-    name: set.name,
-    prefixes: changed.length === 0 ? prefixes : lpmWith(prefixes, changed),
+): Steps<AddressSetNode> {
+  const before = new Set<string>();
+  const after = new Set<string>();
+  yield* eachOf(old?.addresses ?? [], (text) => before.add(text));
+  yield* eachOf(set.addresses, (text) => after.add(text));
+  const edit = lpmEdit(was?.prefixes ?? NO_ADDRESSES);
+  let differs = was === undefined;
+  const put = (text: string, value: true | undefined): void => {
+    const prefix = parsePrefix(text);
+    if (prefix === undefined) return;
+    edit.set(prefix, value);
+    differs = true;
+  };
+  yield* eachOf(before, (text) => {
+    if (!after.has(text)) put(text, undefined);
   });
+  yield* eachOf(after, (text) => {
+    if (!before.has(text)) put(text, true);
+  });
+  const prefixes = differs ? edit.done() : was!.prefixes;
+  return kept(was, { id: set.id, name: set.name, prefixes });
 }
 
 const NO_ADDRESSES: AddressSetNode['prefixes'] = lpmOf([]);
@@ -142,8 +153,13 @@ const NO_ADDRESSES: AddressSetNode['prefixes'] = lpmOf([]);
 const EVERYTHING = [parsePrefix('0.0.0.0/0')!, parsePrefix('::/0')!];
 
 /** A set that comes, goes or is renamed matters to everybody who asked: not to be there is not the same as empty. */
-export function addressSetChanges(id: Id, was: AddressSetNode | undefined, now: AddressSetNode | undefined): Change[] {
+export function* addressSetChanges(
+  id: Id,
+  was: AddressSetNode | undefined,
+  now: AddressSetNode | undefined,
+  changes: Change[],
+): Steps<void> {
   const whole = was === undefined || now === undefined || was.name !== now.name;
-  const prefixes = whole ? EVERYTHING : lpmDifferences(was.prefixes, now.prefixes);
-  return prefixes.map((prefix) => ({ kind: 'addressSet', id, prefix: prefix as (typeof EVERYTHING)[number] }));
+  const prefixes = whole ? EVERYTHING : (lpmDifferences(was.prefixes, now.prefixes) as Iterable<Prefix>);
+  yield* eachOf(prefixes, (prefix) => changes.push({ kind: 'addressSet', id, prefix }));
 }

@@ -10,9 +10,8 @@ export class Claims<K extends string | number | bigint, V> implements ReadonlyMa
     this.lists = lists;
   }
 
-  /** With these lists in place of what the keys had; without a key whose list is empty. */
-  with(changes: Iterable<readonly [K, readonly V[]]>): Claims<K, V> {
-    const lists = this.lists.with([...changes].map(([key, list]) => [key, list.length === 0 ? undefined : list]));
+  /** With these lists in place of what it had; a key without a list has none. */
+  with(lists: SharedMap<K, readonly V[]>): Claims<K, V> {
     return lists === this.lists ? this : new Claims(lists);
   }
 

@@ -65,13 +65,16 @@ const placeless = (port: PortNode) => {
   return { ...node, object: rest };
 };
 
-export function portChanges(id: Id, was: PortNode | undefined, now: PortNode | undefined): Change[] {
-  const groups = new Set([...(was?.groupIds ?? []), ...(now?.groupIds ?? [])]);
-  const changes: Change[] = [...groups]
-    .filter((group) => (was?.groupIds.includes(group) ?? false) !== (now?.groupIds.includes(group) ?? false))
-    .map((group) => ({ kind: 'portGroup', id: group, portId: id }));
-  if (was === undefined || now === undefined) return [...changes, { kind: 'port', id, placed: false }];
-  if (same(bare(was), bare(now))) return changes;
-  const moved = was.binding !== undefined && now.binding !== undefined && same(placeless(was), placeless(now));
-  return [...changes, { kind: 'port', id, placed: moved }];
+/** Adds what differs to `changes`. */
+export function portChanges(id: Id, was: PortNode | undefined, now: PortNode | undefined, changes: Change[]): void {
+  const [left, joined] = [was?.groupIds ?? [], now?.groupIds ?? []];
+  for (const group of new Set([...left, ...joined])) {
+    if (left.includes(group) !== joined.includes(group)) changes.push({ kind: 'portGroup', id: group, portId: id });
+  }
+  if (was === undefined || now === undefined) {
+    changes.push({ kind: 'port', id, placed: false });
+  } else if (was !== now && !same(bare(was), bare(now))) {
+    const moved = was.binding !== undefined && now.binding !== undefined && same(placeless(was), placeless(now));
+    changes.push({ kind: 'port', id, placed: moved });
+  }
 }

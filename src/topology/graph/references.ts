@@ -69,3 +69,30 @@ function collect(relation: Relation, value: unknown, depth: number, pointer: str
     collect(relation, (value as Record<string, unknown>)[name], depth + 1, `${pointer}/${name}`, found);
   }
 }
+
+const NOTHING: readonly Id[] = [];
+
+/** The ids that the object names through the relation, each once. */
+export function namedBy(relation: Relation, object: object | undefined): readonly Id[] {
+  let value: unknown = object;
+  for (let depth = 0; depth < relation.path.length; depth++) {
+    if (value === undefined) return NOTHING;
+    if (Array.isArray(value)) return distinctBelow(value, relation.path.slice(depth));
+    value = (value as Record<string, unknown>)[relation.path[depth]!];
+  }
+  if (value === undefined) return NOTHING;
+  return Array.isArray(value) ? distinctBelow(value, []) : [value as Id];
+}
+
+function distinctBelow(list: readonly unknown[], path: readonly string[]): readonly Id[] {
+  if (list.length === 0) return NOTHING;
+  const found = new Set<Id>();
+  const take = (value: unknown, depth: number): void => {
+    if (value === undefined) return;
+    if (Array.isArray(value)) for (const item of value) take(item, depth);
+    else if (depth === path.length) found.add(value as Id);
+    else take((value as Record<string, unknown>)[path[depth]!], depth + 1);
+  };
+  take(list, 0);
+  return [...found];
+}

@@ -3,7 +3,7 @@
 // A source is a port (its implied routes) or a route object. When sources change, only the destinations that they
 // named before or name now are touched: their lists lose what came from these sources and get what comes now.
 
-import { type Lpm, lpmDifferences, lpmOf, lpmWith } from '../../lib/lpm.ts';
+import { type Lpm, lpmDifferences, lpmEdit, lpmOf } from '../../lib/lpm.ts';
 import {
   familyOf,
   type Ip,
@@ -23,15 +23,34 @@ import type { Router } from '../router.ts';
 import { portsOf } from './bridge-node.ts';
 import { isPluggable } from './port-node.ts';
 import { kept, same } from './same.ts';
+import { SharedMap } from './shared-map.ts';
 import { type State, usersOf } from './state.ts';
+import { eachOf, type Steps } from './steps.ts';
 
 const NO_ROUTES: Lpm<readonly RouteNode[]> = lpmOf([]);
 
 /** What a router's table may have to be made anew for. */
 export interface Sources {
-  readonly routes: Set<Id>;
-  readonly ports: Set<Id>;
+  readonly routes: ReadonlySet<Id>;
+  readonly ports: ReadonlySet<Id>;
 }
+
+/** The sources that are looked at anew: some, or all that the router has in a state. */
+interface Changed {
+  has(route: RouteNode): boolean;
+  routesIn(state: State): Iterable<Id>;
+  portsIn(state: State): Iterable<Id>;
+}
+const someSources = ({ routes, ports }: Sources): Changed => ({
+  has: (route) => (route.id === undefined ? ports.has(route.portId!) : routes.has(route.id)),
+  routesIn: () => routes,
+  portsIn: () => ports,
+});
+const allSources = (routerId: Id): Changed => ({
+  has: () => true,
+  routesIn: (state) => usersOf(state, 'route.routerId', routerId),
+  portsIn: (state) => usersOf(state, 'port.deviceId', routerId),
+});
 
 export const isUsable = (port: PortNode | undefined, routerId: Id): port is PortNode =>
   port !== undefined && port.deviceId === routerId && isPluggable(port);
@@ -69,22 +88,25 @@ function explicitRoute(route: Route): RouteNode | undefined {
   };
 }
 
-/** What the sources contribute to the router in this state. */
-function contributions(state: State, routerId: Id, sources: Sources): RouteNode[] {
-  const routes: RouteNode[] = [];
-  for (const id of sources.ports) {
+/** Tells every route that the sources contribute to the router in this state. */
+function* contributions(
+  state: State,
+  routerId: Id,
+  sources: Changed,
+  take: (route: RouteNode) => void,
+): Steps<void> {
+  yield* eachOf(sources.portsIn(state), (id) => {
     const port = state.ports.get(id);
-    if (isUsable(port, routerId)) routes.push(...impliedRoutes(port));
-  }
-  for (const id of sources.routes) {
+    if (isUsable(port, routerId)) for (const route of impliedRoutes(port)) take(route);
+  });
+  yield* eachOf(sources.routesIn(state), (id) => {
     const object = state.objects.route.get(id);
-    if (object === undefined || object.routerId !== routerId) continue;
+    if (object === undefined || object.routerId !== routerId) return;
     const viaPort = object.nextHop === 'port';
-    if (viaPort && (object.portId === undefined || !isUsable(state.ports.get(object.portId), routerId))) continue;
+    if (viaPort && (object.portId === undefined || !isUsable(state.ports.get(object.portId), routerId))) return;
     const route = explicitRoute(object);
-    if (route !== undefined) routes.push(route);
-  }
-  return routes;
+    if (route !== undefined) take(route);
+  });
 }
 
 // Rising weight, then id; implied ones have none and stand first, an own address before the network of the same length.
@@ -94,26 +116,44 @@ function byPreference(a: RouteNode, b: RouteNode): number {
   return rank(a) < rank(b) ? -1 : rank(a) > rank(b) ? 1 : 0;
 }
 
-const keyOf = ({ ip, bits }: Prefix): string => `${typeof ip} ${ip}/${bits}`;
+// The address last: maps spread by the end of a key, and lengths are all alike.
+const keyOf = ({ ip, bits }: Prefix): string => `${familyOf(ip)} ${bits} ${ip}`;
 
-function retabled(
+/** A destination whose list is made anew, and what comes to it. */
+interface Destination {
+  readonly prefix: Prefix;
+  readonly come: RouteNode[];
+}
+
+function* retabled(
   was: Lpm<readonly RouteNode[]>,
-  sources: Sources,
-  gone: readonly RouteNode[],
-  come: readonly RouteNode[],
-): Lpm<readonly RouteNode[]> {
-  const comeAt = Map.groupBy(come, (route) => keyOf(route.destination));
-  const destinations = new Map([...gone, ...come].map(({ destination }) => [keyOf(destination), destination]));
-  const changes: [Prefix, readonly RouteNode[] | undefined][] = [];
-  for (const [key, destination] of destinations) {
-    const old = was.get(destination) ?? [];
-    const rest = old.filter((route) =>
-      route.id === undefined ? !sources.ports.has(route.portId!) : !sources.routes.has(route.id),
-    );
-    const list = distinct([...rest, ...(comeAt.get(key) ?? [])].sort(byPreference));
-    if (!same(old, list)) changes.push([destination, list.length === 0 ? undefined : list]);
-  }
-  return changes.length === 0 ? was : lpmWith(was, changes);
+  before: State,
+  state: State,
+  routerId: Id,
+  sources: Changed,
+): Steps<Lpm<readonly RouteNode[]>> {
+  const destinations = SharedMap.empty<string, Destination>().edit();
+  const destinationOf = (prefix: Prefix): Destination => {
+    const key = keyOf(prefix);
+    const known = destinations.get(key);
+    if (known !== undefined) return known;
+    const destination: Destination = { prefix, come: [] };
+    destinations.set(key, destination);
+    return destination;
+  };
+  yield* contributions(before, routerId, sources, (route) => void destinationOf(route.destination));
+  yield* contributions(state, routerId, sources, (route) => destinationOf(route.destination).come.push(route));
+  const edit = lpmEdit(was);
+  let differs = false;
+  yield* eachOf(destinations.done(), ([, { prefix, come }]) => {
+    const old = was.get(prefix) ?? [];
+    const rest = old.filter((route) => !sources.has(route));
+    const list = distinct([...rest, ...come].sort(byPreference));
+    if (same(old, list)) return;
+    differs = true;
+    edit.set(prefix, list.length === 0 ? undefined : list);
+  });
+  return differs ? edit.done() : was;
 }
 
 /** Two addresses of a port in one network imply its route once. */
@@ -121,15 +161,10 @@ const distinct = (sorted: readonly RouteNode[]): RouteNode[] =>
   sorted.filter((route, at) => at === 0 || !same(route, sorted[at - 1]));
 
 /** `sources` changed between the states; for a router that was not there they are taken as all of them. */
-export function routerNode(before: State, state: State, router: Router, sources: Sources): RouterNode {
+export function* routerNode(before: State, state: State, router: Router, sources: Sources): Steps<RouterNode> {
   const { id } = router;
   const was = before.routers.get(id);
-  const ports = portsOf(state, id);
-  const changed =
-    was === undefined
-      ? { ports: new Set(ports.map((port) => port.id)), routes: new Set(usersOf(state, 'route.routerId', id)) }
-      : sources;
-  const gone = was === undefined ? [] : contributions(before, id, changed);
+  const changed = was === undefined ? allSources(id) : someSources(sources);
   const node: RouterNode = {
     id,
     name: router.name,
@@ -138,20 +173,24 @@ export function routerNode(before: State, state: State, router: Router, sources:
     outboundChainId: router.outboundChainId,
     portIds: kept(
       was?.portIds,
-      ports.map((port) => port.id),
+      (yield* portsOf(state, id)).map((port) => port.id),
     ),
-    routes: retabled(was?.routes ?? NO_ROUTES, changed, gone, contributions(state, id, changed)),
+    routes: yield* retabled(was?.routes ?? NO_ROUTES, before, state, id, changed),
   };
   return kept(was, node);
 }
 
 const ownFields = ({ portIds, routes, ...own }: RouterNode) => own;
 
-export function routerChanges(id: Id, was: RouterNode | undefined, now: RouterNode | undefined): Change[] {
-  const changes: Change[] = [];
+export function* routerChanges(
+  id: Id,
+  was: RouterNode | undefined,
+  now: RouterNode | undefined,
+  changes: Change[],
+): Steps<void> {
   if (was === undefined || now === undefined || !same(ownFields(was), ownFields(now))) {
     changes.push({ kind: 'router', id });
   }
-  const destinations = lpmDifferences(was?.routes ?? NO_ROUTES, now?.routes ?? NO_ROUTES) as Prefix[];
-  return [...changes, ...destinations.map((destination): Change => ({ kind: 'routes', routerId: id, destination }))];
+  const destinations = lpmDifferences(was?.routes ?? NO_ROUTES, now?.routes ?? NO_ROUTES) as Iterable<Prefix>;
+  yield* eachOf(destinations, (destination) => changes.push({ kind: 'routes', routerId: id, destination }));
 }
