@@ -10,7 +10,7 @@
 #ifndef AYATORI_CONTRACT_H
 #define AYATORI_CONTRACT_H
 
-#define CONTRACT_VERSION 3
+#define CONTRACT_VERSION 4
 
 /* ---- numbers ------------------------------------------------------------------------------------------- */
 

@@ -8,7 +8,7 @@ import { KEY_BYTES } from '../flow/fields.ts';
 import { DROP_NAMES, type DropReason, type UpCause } from '../flow/reasons.ts';
 import { type Mac, readMac, writeMac } from '../packet/address.ts';
 
-export const CONTRACT_VERSION = 3;
+export const CONTRACT_VERSION = 4;
 
 /** Numbers of the header that are spoken of here, under the header's names. */
 export const NUMBERS = {

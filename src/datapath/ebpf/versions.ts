@@ -47,6 +47,8 @@ export const ALL_SAME: Conversion = Object.fromEntries(CARRIED.map((table) => [t
 export const CONVERSIONS: Readonly<Record<number, Conversion>> = {
   // Version 3 counts more.
   2: ALL_SAME,
+  // Version 4 has service tags and drop eligibility in a byte of the key that was 0 in every flow and mask.
+  3: ALL_SAME,
 };
 
 export interface Replaced {
