@@ -112,7 +112,7 @@ describe('house', () => {
 
   test('every Debian package that a folder lists has a reason and is named in the launcher', () => {
     const named = launcherPackages(read('aya'));
-    const lists = files('{src,test}/**/packages.txt').map(({ path, text }) => ({
+    const lists = files('{src,test,bench}/**/packages.txt').map(({ path, text }) => ({
       path,
       ...readPackageList(path, text),
     }));
@@ -166,6 +166,7 @@ const from = 'x';
       file('src/cli/a.ts', "import '../main.ts';"),
       file('src/api/a.ts', "import './testing/fake.ts';"),
       file('src/new/a.ts', ''),
+      file('bench/a.ts', "import '../src/store/memory.ts';"),
     ];
     assert.deepEqual(importProblems(wrong), [
       'src/flow/a.ts: flow may not import topology (../topology/nodes.ts)',
@@ -173,11 +174,13 @@ const from = 'x';
       'src/cli/a.ts: main.ts is imported by nobody',
       'src/api/a.ts: imports src/api/testing/fake.ts, which is for tests',
       'src/new/a.ts: src/new is not in the import table',
+      'bench/a.ts: bench may not import store (../src/store/memory.ts)',
     ]);
     const right = [
       file('src/flow/a.test.ts', "import '../topology/nodes.ts';"),
       file('src/agent/a.ts', "import '../datapath/ebpf/x.ts';"),
       file('src/main.ts', "import './store/memory.ts';"),
+      file('bench/a.ts', "import '../src/datapath/ebpf/testing/testrun.ts';"),
     ];
     assert.deepEqual(importProblems(right), []);
   });

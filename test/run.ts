@@ -46,7 +46,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   types: { command: ['node_modules/typescript/bin/tsc', '-p', '.'] },
   lint: { command: ['node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings', '.'] },
   house: { files: ['test/house.test.ts'] },
-  unit: { files: ['src/**/*.test.ts'], without: [...CONFORMANCE, ...PROPERTIES] },
+  unit: { files: ['src/**/*.test.ts', 'bench/**/*.test.ts'], without: [...CONFORMANCE, ...PROPERTIES] },
   conformance: { files: CONFORMANCE, serial: true },
   scenarios: { files: ['test/scenarios/**/*.test.ts'] },
   properties: { files: PROPERTIES },

@@ -17,6 +17,7 @@ const HELP = `
 Processes:
   aya server | agent | demo     see aya server --help, aya agent --help, aya demo --help
   aya test [part...]            the whole test suite, or parts of it
+  aya bench                     beside its peers on one machine, see aya bench --help
 
 Examples:
   aya bridge create web
