@@ -1,7 +1,10 @@
 // Agents and servers that stop, die and return, with traffic under way.
 
 import assert from 'node:assert/strict';
+import { readdirSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { CONTRACT_VERSION } from '../../src/datapath/contract.ts';
 import { pauseMs, waitFor } from '../../src/lab/wait.ts';
 import { assertWhole, aya, captureAt, describeCloud, pingGuest } from './cloud.ts';
 
@@ -67,6 +70,32 @@ describeCloud(
       await world().change([{ op: 'update', kind: 'port', id: ids.of('db-1'), value: { adminUp: true } }]);
       assertWhole(await pingGuest(from, to));
     });
+
+    for (const [version, fate] of [
+      [CONTRACT_VERSION - 1, 'loses no packet of a known flow'],
+      [CONTRACT_VERSION + 1, 'wires anew what cannot be converted'],
+    ] as const) {
+      test(`an agent that finds programs and tables of contract version ${version} replaces them and ${fate}`, async () => {
+        await world().addressAll();
+        const { deployment } = world();
+        const [from, to] = [world().guest('web-1'), world().guest('web-3')];
+        assertWhole(await pingGuest(from, to));
+        const { host, id, agent } = deployment.hypervisor('host1');
+        const pins = (name: string) => join(host.directory, 'bpf', id, name);
+        const traffic = pingGuest(from, to, { count: 1500, intervalMs: 3 });
+        traffic.catch(() => {});
+        await pauseMs(500);
+        await agent.kill();
+        renameSync(pins(`v${CONTRACT_VERSION}`), pins(`v${version}`));
+        await deployment.restartAgents(['host1']);
+        const result = await traffic;
+        assert.equal(result.sent, 1500);
+        if (version < CONTRACT_VERSION) assertWhole(result);
+        assertWhole(await pingGuest(from, to), 'afterwards');
+        assertWhole(await pingGuest(to, from), 'afterwards, back');
+        assert.deepEqual(readdirSync(pins('')), [`v${CONTRACT_VERSION}`]);
+      });
+    }
 
     test('a host whose agent was killed is told as not alive when its lease has ended, and as alive again afterwards', async () => {
       const { hypervisors, client } = world().deployment;
