@@ -34,6 +34,7 @@ import { Asker } from './packet/asking.ts';
 import { deviceQuestion, ParkingLot } from './packet/parking.ts';
 import { type KnowledgeFrame, Replica } from './replica.ts';
 import { Services } from './services.ts';
+import { Subscriptions } from './subscriptions.ts';
 import { type Simulate, Upcalls } from './upcalls.ts';
 
 export interface AgentOptions extends KernelSettings {
@@ -81,6 +82,7 @@ class RunningAgent implements Agent {
   readonly #flows = new FlowTable();
   readonly #parking = new ParkingLot();
   readonly #replica: Replica;
+  readonly #subscriptions: Subscriptions;
   readonly #asker: Asker;
   readonly #upcalls: Upcalls;
   readonly #advertisements: Advertisements;
@@ -118,12 +120,18 @@ class RunningAgent implements Agent {
       onPlaces: () => this.#wiring.changed(),
       onDone: (revision) => void this.#send({ kind: 'done', revision }),
     });
+    this.#subscriptions = new Subscriptions({
+      journal: this.#journal,
+      connected: () => this.#stream?.connected ?? false,
+      send: (frame) => this.#send(frame),
+      wallNow: Date.now,
+    });
     this.#asker = new Asker({
       solicit,
       world: this.#replica,
       inject: (packets) => datapath.inject(packets),
       giveUp: (portId, ip, at) => this.#replica.giveUp(portId, ip, at),
-      subscribe: (deviceId) => this.#subscribe([deviceId]),
+      subscriptions: this.#subscriptions,
     });
     this.#services = new Services({
       datapath,
@@ -163,7 +171,7 @@ class RunningAgent implements Agent {
       now,
       log,
       onChange: () => this.#wake(),
-      onLeft: (deviceId) => this.#asker.keep(deviceId),
+      onLeft: (deviceId) => this.#subscriptions.ask(deviceId, now()),
     });
   }
 
@@ -254,7 +262,7 @@ class RunningAgent implements Agent {
         this.#replica.receive(frame);
         break;
       case 'subscribed':
-        this.#asker.subscribed(frame.deviceIds);
+        this.#subscriptions.sent(frame.deviceIds);
         this.#replica.touch(frame.deviceIds.map((id) => ({ question: deviceQuestion(id) })));
         break;
       case 'heartbeat':
@@ -295,14 +303,9 @@ class RunningAgent implements Agent {
   }
 
   #greeting(): AgentFrame[] {
-    const deviceIds = this.#asker.deviceIds;
+    const deviceIds = this.#subscriptions.hello();
     const hello: AgentFrame = { kind: 'hello', wireVersion: WIRE_VERSION, version: this.#version, deviceIds };
     return [hello, ...this.#statuses.whole()];
-  }
-
-  #subscribe(deviceIds: readonly Id[]): void {
-    this.#journal.append({ kind: 'subscribe', deviceIds });
-    this.#send({ kind: 'subscribe', deviceIds });
   }
 
   #send(frame: AgentFrame): void {
@@ -316,7 +319,8 @@ class RunningAgent implements Agent {
           this.#restoreFrame(record.frame);
           break;
         case 'subscribe':
-          this.#asker.restore(record.deviceIds);
+        case 'unsubscribe':
+          this.#subscriptions.restore(record, now());
           break;
         case 'learned':
           this.#replica.restoreLearned(record.put, record.del);
@@ -338,8 +342,8 @@ class RunningAgent implements Agent {
   }
 
   #rewriteJournal(): void {
-    const deviceIds = this.#asker.deviceIds;
-    this.#journal.rewrite([...this.#wiring.records(), { kind: 'subscribe', deviceIds }, ...this.#replica.records()]);
+    const subscriptions = this.#subscriptions.records(now());
+    this.#journal.rewrite([...this.#wiring.records(), ...subscriptions, ...this.#replica.records()]);
   }
 
   /** What came up while no agent was there: senders have tried again since, or given up. */

@@ -18,6 +18,15 @@ export const ASKS_MAX = 4096;
 /** … nor one port take all of them. */
 export const ASKS_PER_PORT = 256;
 
+/** A device that walks asked for and nothing used for so long is released: what a guest does daily keeps it. */
+export const DEVICE_UNUSED_MS = 24 * 3_600_000;
+/** A use is written to disk when it is so much later than the one that is there: a restart loses no more. */
+export const DEVICE_USE_WRITTEN_MS = 3_600_000;
+/** Released in one go, at a sweep each: taking their objects out of the topology is one change. */
+export const DEVICES_RELEASED_AT_ONCE = 64;
+/** As many as a server takes in one hello. */
+export const DEVICES_SUBSCRIBED_MAX = 10_000;
+
 /** Waiting packets of one port: what Linux queues for an unresolved neighbour is of this order. */
 export const PARKED_PER_PORT = 64;
 export const PARKED_MAX = 4096;

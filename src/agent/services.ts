@@ -8,6 +8,7 @@ import type { Flow, FlowTable } from '../flow/table.ts';
 import { FLOW_EVICT_IDLE_MS, FLOW_IDLE_MS, SWEEP_MS } from './limits.ts';
 import type { Asker } from './packet/asking.ts';
 import type { Replica } from './replica.ts';
+import type { Subscriptions } from './subscriptions.ts';
 
 export interface ServiceParts {
   readonly datapath: Datapath;
@@ -54,13 +55,15 @@ export class Services {
         // Found at the start and not yet decided again, or else nobody's.
         if (replica.pending === 0) idle.push(installed);
       } else if (installed.idleMs <= FLOW_IDLE_MS) {
-        use(flow, now - installed.idleMs, replica);
+        use(flow, now - installed.idleMs, replica, asker.subscriptions);
       } else if (!answersNeighbour(installed.actions)) {
         idle.push(installed);
       }
     }
     this.#remove(idle);
     for (const neighbour of replica.learned.dueNeighbours(now)) asker.refresh(neighbour);
+    // What a predecessor left has no tags until it was decided again: it may be what uses a device.
+    if (replica.pending === 0) asker.subscriptions.turn(now);
   }
 
   /** Makes room: the flows that were idle for longest. False when none may go. */
@@ -88,10 +91,16 @@ export class Services {
   }
 }
 
-/** A flow in use renews the MAC that its packets come from, and is a reason to ask its neighbours again. */
-function use(flow: Flow, usedAt: number, replica: Replica): void {
+/**
+ * A flow in use renews the MAC that its packets come from, is a reason to ask its neighbours again, and keeps the
+ * devices that its packets come through.
+ */
+function use(flow: Flow, usedAt: number, { learned }: Replica, subscriptions: Subscriptions): void {
   const source = getMac(flow.key, FIELD.ethernetSource.at);
-  for (const { question } of flow.tags) replica.learned.use(question, source, usedAt);
+  for (const { question } of flow.tags) {
+    learned.use(question, source, usedAt);
+    subscriptions.use(question, usedAt);
+  }
 }
 
 /** Such a flow speaks for a port that may be silent for long; it goes when the port or its address does. */

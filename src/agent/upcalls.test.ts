@@ -135,11 +135,11 @@ test('a device that is not known is asked of the server, and the packet goes on 
   const host = hostWith(...NETWORK.filter(({ kind }) => kind !== 'router'));
   host.send(5, toUplink);
   host.send(5, toUplink);
-  assert.deepEqual(host.subscribed, [ROUTER]);
+  assert.deepEqual(host.told, [{ kind: 'subscribe', deviceIds: [ROUTER] }]);
   assert.equal(host.parking.size, 2);
 
   host.change([sample('router', 1)]);
-  host.asker.subscribed([ROUTER]);
+  host.subscriptions.sent([ROUTER]);
   host.replica.touch([{ question: `device/${ROUTER}` }]);
   host.settle();
   assert.deepEqual(host.takeInjected(), ['deliver 9']);
@@ -158,7 +158,7 @@ test('a packet that has waited in vain is a drop of the agent', () => {
 test('a device that the server does not know either is not waited for', () => {
   const host = hostWith(...NETWORK.filter(({ kind }) => kind !== 'router'));
   host.send(5, toUplink);
-  host.asker.subscribed([ROUTER]);
+  host.subscriptions.sent([ROUTER]);
   host.replica.touch([{ question: `device/${ROUTER}` }]);
   host.settle();
   assert.equal(host.parking.size, 0);

@@ -124,9 +124,10 @@ export class Upcalls {
   }
 
   #decide(packet: Packet, batch: Batch, now: number): void {
-    const { world, simulate } = this.#parts;
+    const { asker, world, simulate } = this.#parts;
     this.counts.simulated++;
     const result = simulate(packet.arrival, world.topology, world.learned);
+    asker.subscriptions.walked(result.tags, now);
 
     if (result.needs.length > 0) {
       world.learn(result.learn, now);

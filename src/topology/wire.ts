@@ -66,6 +66,11 @@ export type AgentFrame =
     }
   /** Devices that a walk asked for, beside those of the host's own ports and their peers, which are always in scope. */
   | { readonly kind: 'subscribe'; readonly deviceIds: readonly Id[] }
+  /**
+   * Devices of earlier `subscribe` or `hello` frames that the agent does not need any more. What is in scope for no
+   * other reason comes as `del` of a change, at the current revision. Nothing else answers it.
+   */
+  | { readonly kind: 'unsubscribe'; readonly deviceIds: readonly Id[] }
   /** The host's own status. `reset`: this is all there is, forget what was told before. */
   | {
       readonly kind: 'status';

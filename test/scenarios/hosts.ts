@@ -8,6 +8,7 @@ import { AnswerLimiter } from '../../src/agent/packet/answers.ts';
 import { Asker } from '../../src/agent/packet/asking.ts';
 import { ParkingLot } from '../../src/agent/packet/parking.ts';
 import { Replica } from '../../src/agent/replica.ts';
+import { Subscriptions } from '../../src/agent/subscriptions.ts';
 import { Upcalls } from '../../src/agent/upcalls.ts';
 import type { Datapath, FloodGroup, Delivery as Place } from '../../src/datapath/datapath.ts';
 import { FlowTable } from '../../src/flow/table.ts';
@@ -77,7 +78,12 @@ class Host {
       world: this.replica,
       inject: (packets) => path.inject(packets),
       giveUp: (portId, ip, at) => this.replica.giveUp(portId, ip, at),
-      subscribe: () => undefined,
+      subscriptions: new Subscriptions({
+        journal: { append: () => undefined },
+        connected: () => false,
+        send: () => undefined,
+        wallNow: now,
+      }),
     });
     this.#upcalls = new Upcalls({
       datapath: path,

@@ -22,8 +22,10 @@ import { JOURNAL_RETRY_MS, JOURNAL_REWRITE_BYTES } from '../limits.ts';
 export type JournalRecord =
   /** A frame of the server that alters what is known. */
   | { readonly kind: 'frame'; readonly frame: Extract<ServerFrame, { kind: 'snapshot' | 'change' | 'status' }> }
-  /** Devices that walks asked for. */
-  | { readonly kind: 'subscribe'; readonly deviceIds: readonly Id[] }
+  /** Devices that walks asked for, and the hour since 1970 by whose end they were last used. */
+  | { readonly kind: 'subscribe'; readonly deviceIds: readonly Id[]; readonly usedHour: number }
+  /** Devices that nothing used any more. */
+  | { readonly kind: 'unsubscribe'; readonly deviceIds: readonly Id[] }
   /** What this host learned itself. */
   | { readonly kind: 'learned'; readonly put: readonly LearnedStatus[]; readonly del: readonly LearnedStatusRef[] }
   /** The number that stands for another host in the kernel's tables; never changes, since flows refer to it. */

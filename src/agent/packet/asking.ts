@@ -1,5 +1,5 @@
 // Who asks for what walks need. A neighbour is asked for by ARP or neighbour solicitation, again with growing pauses,
-// and given up after a while; a device is asked of the server, once. Answers come as changes like any other.
+// and given up after a while; a device is asked of the server (subscriptions.ts). Answers come as changes like any other.
 
 import type { Injection } from '../../datapath/datapath.ts';
 import type { Ip } from '../../packet/address.ts';
@@ -7,6 +7,7 @@ import type { Born, Learned, Need } from '../../simulate/result.ts';
 import type { Topology } from '../../topology/nodes.ts';
 import type { Id } from '../../topology/resource.ts';
 import { ASK_GIVE_UP_MS, ASK_RETRY_MS, ASKS_MAX, ASKS_PER_PORT } from '../limits.ts';
+import type { Subscriptions } from '../subscriptions.ts';
 import { questionOfNeed } from './parking.ts';
 
 type NeighbourNeed = Extract<Need, { kind: 'neighbour' }>;
@@ -29,23 +30,20 @@ export interface AskerOptions {
   readonly inject: (packets: readonly Injection[]) => void;
   /** Nobody answered. */
   readonly giveUp: (portId: Id, ip: Ip, now: number) => void;
-  /** A walk asked for a device for the first time. */
-  readonly subscribe: (deviceId: Id) => void;
+  readonly subscriptions: Subscriptions;
 }
 
 export class Asker {
   readonly #options: AskerOptions;
   readonly #asks = new Map<string, Ask>();
   readonly #perPort = new Map<number, number>();
-  /** What walks asked for; true when the server has said that everything about it was sent. */
-  readonly #devices = new Map<Id, boolean>();
 
   constructor(options: AskerOptions) {
     this.#options = options;
   }
 
-  get deviceIds(): Id[] {
-    return [...this.#devices.keys()];
+  get subscriptions(): Subscriptions {
+    return this.#options.subscriptions;
   }
 
   /**
@@ -53,7 +51,7 @@ export class Asker {
    * for this port: a guest that scans an empty network must not keep others from finding their neighbours.
    */
   ask(need: Need, port: number, now: number): boolean {
-    if (need.kind === 'device') return this.#askDevice(need.deviceId);
+    if (need.kind === 'device') return this.subscriptions.ask(need.deviceId, now);
     const question = questionOfNeed(need);
     if (this.#asks.has(question)) return true;
     const asking = this.#perPort.get(port) ?? 0;
@@ -85,33 +83,11 @@ export class Asker {
     }
   }
 
-  /** Has the device in scope although no port of this host needs it. */
-  keep(deviceId: Id): void {
-    if (this.#devices.has(deviceId)) return;
-    this.#devices.set(deviceId, false);
-    this.#options.subscribe(deviceId);
-  }
-
-  /** The devices that an earlier process had asked for: they are in scope from the start. */
-  restore(deviceIds: readonly Id[]): void {
-    for (const id of deviceIds) this.#devices.set(id, this.#devices.get(id) ?? false);
-  }
-
-  /** The server has sent everything that there is of them. */
-  subscribed(deviceIds: readonly Id[]): void {
-    for (const id of deviceIds) if (this.#devices.has(id)) this.#devices.set(id, true);
-  }
-
   #end(question: string, { port }: Ask): void {
     this.#asks.delete(question);
     const left = this.#perPort.get(port)! - 1;
     if (left === 0) this.#perPort.delete(port);
     else this.#perPort.set(port, left);
-  }
-
-  #askDevice(deviceId: Id): boolean {
-    this.keep(deviceId);
-    return this.#devices.get(deviceId) !== true;
   }
 
   #send(ask: Ask, now: number): void {

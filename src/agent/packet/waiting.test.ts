@@ -15,6 +15,7 @@ import {
   PARKED_MAX,
   PARKED_MS,
 } from '../limits.ts';
+import { Subscriptions } from '../subscriptions.ts';
 import { AnswerLimiter } from './answers.ts';
 import { again, keep, type Packet, packetOf } from './arrival.ts';
 import { Asker } from './asking.ts';
@@ -145,7 +146,12 @@ test('one port asks for so many neighbours at a time, and the others are still h
     world: { topology: emptyTopology(), learned: { macPort: () => undefined, neighbour: () => undefined } },
     inject: () => undefined,
     giveUp: () => undefined,
-    subscribe: () => undefined,
+    subscriptions: new Subscriptions({
+      journal: { append: () => undefined },
+      connected: () => false,
+      send: () => undefined,
+      wallNow: () => 0,
+    }),
   });
   const need = (n: number): Need => ({ kind: 'neighbour', portId: 'p', ip: n as Ip });
   for (let n = 0; n < ASKS_PER_PORT; n++) assert.equal(asker.ask(need(n), 1, 0), true);

@@ -9,7 +9,7 @@ import type { Arrival } from '../../simulate/result.ts';
 import { advertise, simulate, solicit } from '../../simulate/simulate.ts';
 import type { Resource, ResourceRef } from '../../topology/kinds.ts';
 import { sampleId } from '../../topology/testing/samples.ts';
-import type { HostedStatus } from '../../topology/wire.ts';
+import type { AgentFrame, HostedStatus } from '../../topology/wire.ts';
 import { Advertisements } from '../advertisements.ts';
 import type { JournalRecord } from '../host/journal.ts';
 import { StatusBook } from '../host/status.ts';
@@ -19,6 +19,7 @@ import { Asker } from '../packet/asking.ts';
 import { ParkingLot } from '../packet/parking.ts';
 import { Replica } from '../replica.ts';
 import { Services } from '../services.ts';
+import { Subscriptions } from '../subscriptions.ts';
 import { Upcalls } from '../upcalls.ts';
 import { FakeDatapath } from './fake-datapath.ts';
 
@@ -29,7 +30,11 @@ export class TestHost {
   now = 1000;
   /** What was simulated, class by class. */
   readonly simulated: Arrival[] = [];
-  readonly subscribed: string[] = [];
+  /** What the server was told of devices. */
+  readonly told: AgentFrame[] = [];
+  connected = true;
+  /** Of the wall clock, at 0 of the test's. */
+  wallStart = Date.UTC(2026, 0, 1);
   readonly done: number[] = [];
   readonly journal: JournalRecord[] = [];
   readonly datapath: FakeDatapath;
@@ -38,6 +43,7 @@ export class TestHost {
   readonly parking = new ParkingLot();
   readonly statuses = new StatusBook();
   readonly replica: Replica;
+  readonly subscriptions: Subscriptions;
   readonly asker: Asker;
   readonly upcalls: Upcalls;
   readonly services: Services;
@@ -74,12 +80,18 @@ export class TestHost {
       onPlaces: () => undefined,
       onDone: (revision) => this.done.push(revision),
     });
+    this.subscriptions = new Subscriptions({
+      journal: { append: (record) => this.journal.push(record) },
+      connected: () => this.connected,
+      send: (frame) => this.told.push(frame),
+      wallNow: () => this.wallStart + this.now,
+    });
     this.asker = new Asker({
       solicit,
       world: this.replica,
       inject: (packets) => datapath.inject(packets),
       giveUp: (portId, ip, at) => this.replica.giveUp(portId, ip, at),
-      subscribe: (deviceId) => this.subscribed.push(deviceId),
+      subscriptions: this.subscriptions,
     });
     const { replica, asker, parking } = this;
     const shared = { datapath, flows, replica, asker, simulate: this.simulate, now };

@@ -60,6 +60,8 @@ export class Agents {
   readonly #heartbeat: NodeJS.Timeout;
   readonly #leaseSeconds: number;
   #telling = false;
+  /** Devices may be nobody's any more. */
+  #scopesLeft = false;
 
   constructor(parts: AgentParts, leaseSeconds = LEASE_SECONDS) {
     this.#parts = parts;
@@ -175,7 +177,7 @@ export class Agents {
       session.closed();
       if (this.#connected.get(hostId) === connected) {
         this.#connected.delete(hostId);
-        this.#scopes.prune((id) => this.#sessions().some((other) => other.has(id)));
+        this.#scopesLeft = true;
         log.info('an agent went away', { hostId });
       }
       this.#progressed();
@@ -190,6 +192,10 @@ export class Agents {
         break;
       case 'subscribe':
         session.subscribe(frame.deviceIds);
+        break;
+      case 'unsubscribe':
+        session.unsubscribe(frame.deviceIds);
+        this.#scopesLeft = true;
         break;
       case 'status':
         if (!session.report.take(frame)) session.cut('it has more to say than is kept');
@@ -232,6 +238,7 @@ export class Agents {
 
   /** Heartbeats down, pings for those that say nothing, leases for those that do. */
   #beat(): void {
+    if (this.#scopesLeft) this.#pruneScopes();
     const silentMs = this.#leaseSeconds * 1000;
     for (const connected of this.#connected.values()) {
       const { session, socket } = connected;
@@ -278,7 +285,7 @@ export class Agents {
       for (const topology of [before, after]) hosts.add(topology.object('port', id)?.hostId);
     }
     for (const [hostId, { session }] of this.#connected) {
-      if (hosts.has(hostId) || [...touched].some((id) => session.has(id))) session.touch(portsChanged);
+      if (hosts.has(hostId) || [...touched].some((id) => session.mayUse(id))) session.touch(portsChanged);
     }
     this.#progressed();
   }
@@ -307,8 +314,11 @@ export class Agents {
     }
   }
 
-  #sessions(): readonly Session[] {
-    return [...this.#connected.values()].map(({ session }) => session);
+  #pruneScopes(): void {
+    this.#scopesLeft = false;
+    const wanted = new Set<Id>();
+    for (const { session } of this.#connected.values()) for (const id of session.deviceIds) wanted.add(id);
+    this.#scopes.prune(wanted);
   }
 
   #progressed(): void {

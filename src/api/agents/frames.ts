@@ -54,6 +54,7 @@ const revision = Type.Integer({ minimum: 0 });
 const frame = Type.Union([
   closed({ kind: kind('hello'), wireVersion: Type.Integer(), version: text(64), deviceIds }),
   closed({ kind: kind('subscribe'), deviceIds }),
+  closed({ kind: kind('unsubscribe'), deviceIds }),
   closed({
     kind: kind('status'),
     put: Type.Array(status, { maxItems: ITEMS_MAX }),

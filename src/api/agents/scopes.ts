@@ -59,9 +59,9 @@ export class Scopes {
   }
 
   /** Forgets the devices that nobody subscribes to any more. */
-  prune(wanted: (deviceId: Id) => boolean): void {
+  prune(wanted: ReadonlySet<Id>): void {
     for (const id of this.#scopes.keys()) {
-      if (wanted(id)) continue;
+      if (wanted.has(id)) continue;
       this.#scopes.delete(id);
       this.#stale.delete(id);
     }

@@ -3,6 +3,9 @@
 //   hello ─> snapshot (scope of its devices, status about them) ─> subscribed
 //   then, whenever something in scope changed:  flush ─> status, change     at most one flush waits; it sends the latest
 //
+// What the agent does not need any more leaves with the next flush, at a revision that the agent may have said is done.
+// Until it has said so of a later one it may still forward by what has left: a change of that is not done before.
+//
 // Status goes first: an agent that is told of a port knows at once where it is up. What the agent has of status follows
 // from the objects that it was sent: all that other hosts said about them until the last flush, and nothing else.
 //
@@ -45,6 +48,9 @@ export class Session {
   #wanted: ReadonlySet<Id> | undefined;
   /** Device -> what the agent has of it. */
   readonly #sent = new Map<Id, Scope>();
+  /** Devices that the agent was told to forget at `#leftAt`, a revision that it knew before. */
+  readonly #left = new Set<Id>();
+  #leftAt = 0;
   /** `<host>/<kind>/<id>` -> what was said since the last flush. */
   #statuses = new Map<string, StatusChange>();
   readonly #questions = new Map<number, { resolve: (result: unknown) => void; reject: (error: Error) => void }>();
@@ -84,6 +90,16 @@ export class Session {
     return this.#sent.has(deviceId);
   }
 
+  /** Whether the agent may forward by what it was sent of the device. */
+  mayUse(deviceId: Id): boolean {
+    return this.#sent.has(deviceId) || this.#left.has(deviceId);
+  }
+
+  /** Devices that it has. */
+  get deviceIds(): Iterable<Id> {
+    return this.#sent.keys();
+  }
+
   /** Whether the agent was sent the object, as part of whatever device. */
   hasObject({ kind, id }: ResourceRef): boolean {
     const key = `${kind}/${id}`;
@@ -106,6 +122,7 @@ export class Session {
     this.#doneRevision = undefined;
     this.#wanted = undefined;
     this.#sent.clear();
+    this.#left.clear();
     this.#statuses.clear();
     for (const id of this.#devices()) this.#sent.set(id, this.#scopes.of(id));
     const objects = new Map([...this.#sent.values()].flatMap((scope) => [...scope]));
@@ -126,10 +143,17 @@ export class Session {
     this.#tellSubscribed(deviceIds);
   }
 
+  /** It waits for nothing: what leaves goes with the next flush, as soon as the connection takes it. */
+  unsubscribe(deviceIds: readonly Id[]): void {
+    for (const id of deviceIds) this.#subscribed.delete(id);
+    this.touch(true);
+  }
+
   done(revision: number): void {
     // It cannot be further than what it was sent.
     const reached = Math.min(revision, this.#sentRevision);
     if (reached > (this.#doneRevision ?? -1)) this.#doneRevision = reached;
+    if (reached > this.#leftAt) this.#left.clear();
   }
 
   heartbeat(): void {
@@ -221,24 +245,39 @@ export class Session {
 
   #flushNow(): void {
     const { config } = this.#parts;
-    const { put, fresh, del } = this.#difference();
+    const { put, fresh, del, left } = this.#difference();
     const status = this.#statusDifference(fresh, del);
     if (status.put.length + status.del.length > 0) this.#send(statusFrames(status.put, status.del));
-    if (put.size + del.length > 0) {
+    // An empty change makes sure that the agent is past what has left.
+    const isNew = config.revision > this.#sentRevision;
+    if (put.size + del.length > 0 || (this.#left.size > 0 && isNew)) {
       this.#send(changeFrames(config.revision, put.values(), del));
       this.#sentRevision = config.revision;
+    }
+    if (!isNew && left.length > 0) {
+      for (const id of left) this.#left.add(id);
+      this.#leftAt = config.revision;
     }
     this.#dirty = false;
     if (status.withdrawn.length > 0) this.#send(statusFrames([], status.withdrawn));
   }
 
-  /** What the agent lacks and what it has too much, from what it has of each device. `fresh`: it had nothing of it. */
-  #difference(): { put: Scope; fresh: readonly Resource[]; del: readonly ResourceRef[] } {
+  /**
+   * What the agent lacks and what it has too much, from what it has of each device. `fresh`: objects that it had nothing
+   * of; `left`: devices that it is not to have any more.
+   */
+  #difference(): {
+    put: Scope;
+    fresh: readonly Resource[];
+    del: readonly ResourceRef[];
+    left: readonly Id[];
+  } {
     const wanted = this.#devices();
     const before = [...this.#sent.values()];
     const put = new Map<string, Resource>();
     const fresh = new Set<string>();
     const maybeGone = new Map<string, ResourceRef>();
+    const left: Id[] = [];
     for (const id of new Set([...wanted, ...this.#sent.keys()])) {
       const had = this.#sent.get(id);
       const has = wanted.has(id) ? this.#scopes.of(id) : undefined;
@@ -247,8 +286,10 @@ export class Session {
       for (const [key, resource] of difference.put) put.set(key, resource);
       for (const key of difference.fresh) fresh.add(key);
       for (const [key, ref] of difference.gone) maybeGone.set(key, ref);
-      if (has === undefined) this.#sent.delete(id);
-      else this.#sent.set(id, has);
+      if (has === undefined) {
+        this.#sent.delete(id);
+        left.push(id);
+      } else this.#sent.set(id, has);
     }
     const isIn = (scopes: readonly Scope[], key: string): boolean => scopes.some((scope) => scope.has(key));
     const after = [...this.#sent.values()];
@@ -256,6 +297,7 @@ export class Session {
       put,
       fresh: [...fresh].filter((key) => !isIn(before, key)).map((key) => put.get(key)!),
       del: [...maybeGone].filter(([key]) => !isIn(after, key)).map(([, ref]) => ref),
+      left,
     };
   }
 
