@@ -10,7 +10,18 @@ import { MAC_BROADCAST, parseMac } from '../../packet/address.ts';
 import type { FlowEntry } from '../datapath.ts';
 import { openEbpfDatapath } from './ebpf.ts';
 import { Testbed, whyNoKernelTests } from './testing/testbed.ts';
-import { build, flow, flowsOf, GUEST_MACS, OTHER, pings, type Side, transfers, within } from './testing/two-hosts.ts';
+import {
+  build,
+  flow,
+  flowsOf,
+  GUEST_MACS,
+  OTHER,
+  pings,
+  place,
+  type Side,
+  transfers,
+  within,
+} from './testing/two-hosts.ts';
 
 const FLOOD = 41;
 
@@ -61,6 +72,22 @@ describe('two hosts', { skip, concurrency: 1 }, () => {
         ];
         const { packets } = link.stats64.tx;
         assert.equal(packets > 0, underlay === 'ip6' || transmit === 'device', `${packets} packets`);
+      });
+    });
+  }
+
+  for (const attachment of ['tcx', 'filter'] as const) {
+    test(`an interface that was a port once carries tunnels when it leads to a host: ${attachment}`, async () => {
+      const bed = new Testbed(`once${attachment}`);
+      await within(bed, async () => {
+        const [one, two] = build(bed, 'ip4', 'hand', attachment);
+        for (const side of [one, two]) side.datapath.install(flowsOf(side));
+        one.host.enter(() => one.datapath.plug(9, 'ul', { tap: true }));
+        one.datapath.unplug(9);
+        const { output } = await two.guest.start('ping', '-n', '-c', '1', '-W', '1', '10.0.0.1');
+        assert.match(output, / 100% packet loss/, 'what an unplugged interface says is dropped');
+        place(one, 'ip4');
+        await pings(two, '10.0.0.1', '-c', '2', '-i', '0.1');
       });
     });
   }

@@ -143,7 +143,7 @@ export class Programs {
     );
   }
 
-  /** Forgets the hooks of an interface that is gone. */
+  /** Forgets the hook of an interface that is gone; from one that is there a link is detached. */
   forget(name: HookProgram, ifindex: number): void {
     for (const kind of ['link', 'filter'] as const) fs.rmSync(this.#hookFile(kind, name, ifindex), { force: true });
   }

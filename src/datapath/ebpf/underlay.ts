@@ -15,6 +15,7 @@ export class KernelUnderlay {
   readonly #byDevice: boolean;
   readonly #hosts: BpfMap;
   readonly #peers: BpfMap;
+  readonly #ports: BpfMap;
 
   /**
    * `byDevice`: transmit through the VXLAN device always. Takes over what is in the maps, and mends what a predecessor
@@ -25,6 +26,7 @@ export class KernelUnderlay {
     this.#byDevice = byDevice;
     this.#hosts = programs.map('hosts');
     this.#peers = programs.map('peers');
+    this.#ports = programs.map('ports');
     for (const index of programs.attached('underlay_ingress')) {
       if (interfaceName(index) === undefined) programs.forget('underlay_ingress', index);
       else programs.attach('underlay_ingress', index);
@@ -71,7 +73,10 @@ export class KernelUnderlay {
 
   /** Marks the tunnel packets of peers that come in there. */
   watch(name: string): void {
-    this.#programs.attach('underlay_ingress', requireInterface(name));
+    const ifindex = requireInterface(name);
+    this.#programs.attach('underlay_ingress', ifindex);
+    // What was a port once would go on dropping all that comes in.
+    if (this.#ports.get(u32Bytes(ifindex)) === undefined) this.#programs.forget('vm_ingress', ifindex);
   }
   #write(index: number, host: UnderlayHost | undefined): void {
     const key = u32Bytes(index);
