@@ -64,11 +64,12 @@ async function measureAll(lab: Lab, options: Options, { print, note, path }: Sur
   };
   if (contenders.length > 0) await playRounds(rounds, 'whole', figures);
   const ayatori = woven.find((each): each is WovenAyatori => 'deployment' in each);
-  const own = options.own ? await measureOwn({ lab, traffic, ayatori, quick: options.quick, note }) : [];
   if (options.segmented) {
     await segment(woven.flatMap(({ hosts }) => hosts));
     await playRounds(rounds, 'segmented', figures);
   }
+  const own =
+    options.own && ayatori !== undefined ? await measureOwn({ traffic, ayatori, quick: options.quick, note }) : [];
   for (const trouble of ayatori?.deployment.troubles() ?? []) note(trouble);
 
   const report = reportOf(figures, own, missing, options.rounds);

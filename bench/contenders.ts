@@ -20,6 +20,6 @@ export function weave(contender: ContenderName, lab: Lab, jobs: readonly JobName
     case 'ovn':
       return weaveOvn(lab, jobs);
     case 'ayatori':
-      return weaveAyatori(lab, jobs);
+      return weaveAyatori(lab);
   }
 }

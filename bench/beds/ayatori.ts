@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import type { Operation } from '../../src/client/client.ts';
 import { Deployment } from '../../src/demo/deployment.ts';
 import type { Lab } from '../../src/lab/lab.ts';
-import type { JobName } from '../names.ts';
+import { JOBS, type JobName, namesOf } from '../names.ts';
 import { addGuests, addressHosts, bedOf, GUEST_MACS, PLANS, WIRE_ADDRESSES, type Woven, wireHosts } from './bed.ts';
 
 const HOSTS = ['host1', 'host2'] as const;
@@ -15,7 +15,9 @@ export interface WovenAyatori extends Woven {
   readonly ports: Readonly<Record<JobName, readonly [string, string]>>;
 }
 
-export async function weaveAyatori(lab: Lab, jobs: readonly JobName[]): Promise<WovenAyatori> {
+/** Always with the beds of all jobs: its own figures are taken on them. */
+export async function weaveAyatori(lab: Lab): Promise<WovenAyatori> {
+  const jobs = namesOf(JOBS);
   const deployment = await Deployment.start(lab, HOSTS);
   const [first, second] = HOSTS.map((name) => deployment.hypervisor(name));
   const hosts = [first!.host.namespace, second!.host.namespace] as const;

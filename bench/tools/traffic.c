@@ -5,7 +5,7 @@
  *
  *   traffic udp-send ADDRESS PORT MS            frames of 64 bytes of one flow, as fast as they go
  *   traffic udp-count PORT IDLE_MS              counts what comes until nothing has come for IDLE_MS
- *   traffic udp-flows FROM TO PORT COUNT        one frame each of COUNT flows, by source port
+ *   traffic udp-flows FROM TO PORT FIRST COUNT  one frame each of COUNT flows, from source port FIRST on
  *   traffic udp-echo PORT
  *   traffic udp-first ADDRESS PORT COUNT        first and second round trip of COUNT flows
  *   traffic tcp-serve PORT                      answers one request of each connection and closes it
@@ -186,7 +186,7 @@ struct flow_packet {
 	char payload[PAYLOAD_BYTES];
 };
 
-static void udp_flows(const char *from, struct sockaddr_in to, int count)
+static void udp_flows(const char *from, struct sockaddr_in to, int first, int count)
 {
 	int fd = checked(socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW), "socket");
 	struct flow_packet packets[BATCH] = { 0 };
@@ -206,7 +206,7 @@ static void udp_flows(const char *from, struct sockaddr_in to, int count)
 	while (sent < count) {
 		int wanted = count - sent < BATCH ? count - sent : BATCH;
 		for (int i = 0; i < wanted; i++)
-			packets[i].udp.source = htons(1024 + sent + i);
+			packets[i].udp.source = htons(first + sent + i);
 		int done = sendmmsg(fd, batch, wanted, 0);
 		if (done < 0 && errno != ENOBUFS && errno != EAGAIN)
 			die("send");
@@ -383,8 +383,8 @@ int main(int argc, char **argv)
 		udp_send(address_of(argv[2], NUMBER(3)), NUMBER(4));
 	else if (IS("udp-count", 2))
 		udp_count(NUMBER(2), NUMBER(3));
-	else if (IS("udp-flows", 4))
-		udp_flows(argv[2], address_of(argv[3], NUMBER(4)), NUMBER(5));
+	else if (IS("udp-flows", 5))
+		udp_flows(argv[2], address_of(argv[3], NUMBER(4)), NUMBER(5), NUMBER(6));
 	else if (IS("udp-echo", 1))
 		udp_echo(NUMBER(2));
 	else if (IS("udp-first", 3))
