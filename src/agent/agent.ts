@@ -32,6 +32,7 @@ import { SLICE_MS, STALE_MISS_MS, TICK_MS } from './limits.ts';
 import { AnswerLimiter } from './packet/answers.ts';
 import { Asker } from './packet/asking.ts';
 import { deviceQuestion, ParkingLot } from './packet/parking.ts';
+import { rehearse } from './rehearsal.ts';
 import { type KnowledgeFrame, Replica } from './replica.ts';
 import { Services } from './services.ts';
 import { Subscriptions } from './subscriptions.ts';
@@ -182,7 +183,10 @@ class RunningAgent implements Agent {
     const found = this.#datapath.flows();
     this.#replica.adopt(found);
     this.#dropStaleMisses();
-    await this.#wiring.start();
+    const looking = this.#wiring.start();
+    // While others list interfaces and routes for it.
+    rehearse(now, this.#log);
+    await looking;
     this.#log.info('agent started', { flows: found.length, revision: this.#replica.topology.revision });
     this.#stream = new AgentStream({
       servers: this.#identity.servers,

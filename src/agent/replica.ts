@@ -42,7 +42,7 @@ type ChangeFrame = Extract<ServerFrame, { kind: 'change' }>;
 
 export interface ReplicaParts {
   readonly hostId: Id;
-  readonly datapath: Datapath;
+  readonly datapath: Pick<Datapath, 'install' | 'remove'>;
   readonly flows: FlowTable;
   readonly learned: LearnedTable;
   readonly journal: Pick<Journal, 'append'>;

@@ -37,7 +37,7 @@ export interface World {
 }
 
 export interface UpcallParts {
-  readonly datapath: Datapath;
+  readonly datapath: Pick<Datapath, 'poll' | 'install' | 'remove' | 'inject' | 'plugged'>;
   readonly world: World;
   readonly flows: FlowTable;
   readonly parking: ParkingLot;
