@@ -5,6 +5,7 @@
 //   objects → port nodes → chains, who asks for the ingress → bridges, routers
 //                 └─ a port is also seen by the device of its peer ─┘
 
+import { atOnce, eachLight, eachOf, type Steps } from '../lib/steps.ts';
 import { bridgeChanges, bridgeNode, dhcpNodes } from './graph/bridge-node.ts';
 import {
   addressSetChanges,
@@ -21,7 +22,6 @@ import { portChanges, portNode } from './graph/port-node.ts';
 import { isUsable, routerChanges, routerNode } from './graph/router-node.ts';
 import { SharedMap, type SharedMapEdit } from './graph/shared-map.ts';
 import { emptyState, Snapshot, type State, stateOf, usersOf } from './graph/state.ts';
-import { atOnce, eachLight, eachOf, type Steps } from './graph/steps.ts';
 import { KIND_NAMES, type Kind, type Resource, type ResourceRef } from './kinds.ts';
 import type { Change, PortNode, Topology } from './nodes.ts';
 import type { Id } from './resource.ts';
@@ -46,8 +46,7 @@ export interface Applied {
  * kept as they are given and must not be written later.
  * What is both put and deleted is put.
  */
-export const applyChanges = (topology: Topology, change: TopologyChange): Applied =>
-  atOnce(applying(topology, change));
+export const applyChanges = (topology: Topology, change: TopologyChange): Applied => atOnce(applying(topology, change));
 
 /** The same in pieces; nobody sees anything of it before its end. */
 export function* applying(topology: Topology, { revision, put, del }: TopologyChange): Steps<Applied> {

@@ -1,6 +1,7 @@
 // Bridges: which ports take part in a flood and how, and where addresses are by configuration.
 
 import { lpmOf } from '../../lib/lpm.ts';
+import { eachLight, eachOf, LIGHT_PIECE_ITEMS, merged, type Steps, sorted } from '../../lib/steps.ts';
 import {
   type Ip,
   type Ip4,
@@ -21,7 +22,6 @@ import { byNumber } from './port-node.ts';
 import { kept, same } from './same.ts';
 import { SharedMap, type SharedMapEdit } from './shared-map.ts';
 import { type State, usersOf } from './state.ts';
-import { eachLight, eachOf, LIGHT_PIECE_ITEMS, merged, type Steps, sorted } from './steps.ts';
 
 type Neighbour = { readonly mac: Mac; readonly portId: Id; readonly router: boolean };
 type Macs = Claims<string, Id>;
@@ -207,7 +207,11 @@ function listOf<K extends string | number | bigint, V>(lists: SharedMapEdit<K, V
 }
 
 /** A list that says the same keeps its identity; an empty one is none. */
-function setList<K extends string | number | bigint, V>(lists: SharedMapEdit<K, readonly V[]>, key: K, list: V[]): void {
+function setList<K extends string | number | bigint, V>(
+  lists: SharedMapEdit<K, readonly V[]>,
+  key: K,
+  list: V[],
+): void {
   lists.set(key, list.length === 0 ? undefined : kept<readonly V[]>(lists.get(key), list));
 }
 

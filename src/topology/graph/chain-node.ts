@@ -1,6 +1,7 @@
 // Chains, rules and the sets that their conditions speak of.
 
 import { lpmDifferences, lpmEdit, lpmOf } from '../../lib/lpm.ts';
+import { eachOf, type Steps, sorted } from '../../lib/steps.ts';
 import { type Mac, type Prefix, parseMac, parsePrefix } from '../../packet/address.ts';
 import type { Chain, Match, Rule } from '../chain.ts';
 import type { AddressSet } from '../group.ts';
@@ -8,7 +9,6 @@ import type { AddressSetNode, ChainNode, Change, MatchNode, RuleNode } from '../
 import type { Id } from '../resource.ts';
 import { kept } from './same.ts';
 import { type State, usersOf } from './state.ts';
-import { eachOf, type Steps, sorted } from './steps.ts';
 
 const ALL_BITS = 0xffffffffffff as Mac;
 

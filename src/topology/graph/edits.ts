@@ -1,11 +1,11 @@
 // A batch of changes as objects before and after, and the indexes that follow from them.
 
+import { eachLight, eachOf, merged, PIECE_ITEMS, type Steps, sorted } from '../../lib/steps.ts';
 import { KIND_NAMES, type Kind, type Objects, type Resource, type ResourceRef } from '../kinds.ts';
 import type { Id } from '../resource.ts';
 import { namedBy, RELATIONS } from './references.ts';
 import { SharedMap, type SharedMapEdit } from './shared-map.ts';
 import type { ObjectMaps, Users } from './state.ts';
-import { eachLight, eachOf, merged, PIECE_ITEMS, type Steps, sorted } from './steps.ts';
 
 export interface Edit<K extends Kind> {
   readonly before: Objects[K] | undefined;

@@ -4,6 +4,7 @@
 // named before or name now are touched: their lists lose what came from these sources and get what comes now.
 
 import { type Lpm, lpmDifferences, lpmEdit, lpmOf } from '../../lib/lpm.ts';
+import { eachOf, type Steps } from '../../lib/steps.ts';
 import {
   familyOf,
   type Ip,
@@ -25,7 +26,6 @@ import { isPluggable } from './port-node.ts';
 import { kept, same } from './same.ts';
 import { SharedMap } from './shared-map.ts';
 import { type State, usersOf } from './state.ts';
-import { eachOf, type Steps } from './steps.ts';
 
 const NO_ROUTES: Lpm<readonly RouteNode[]> = lpmOf([]);
 
@@ -89,12 +89,7 @@ function explicitRoute(route: Route): RouteNode | undefined {
 }
 
 /** Tells every route that the sources contribute to the router in this state. */
-function* contributions(
-  state: State,
-  routerId: Id,
-  sources: Changed,
-  take: (route: RouteNode) => void,
-): Steps<void> {
+function* contributions(state: State, routerId: Id, sources: Changed, take: (route: RouteNode) => void): Steps<void> {
   yield* eachOf(sources.portsIn(state), (id) => {
     const port = state.ports.get(id);
     if (isUsable(port, routerId)) for (const route of impliedRoutes(port)) take(route);

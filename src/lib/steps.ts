@@ -1,5 +1,5 @@
-// Long work in bounded pieces. Whoever drives it decides after each piece whether to go on, so what is built from
-// 50,000 objects holds no thread for longer than its driver wants; the model itself knows no clock.
+// Long work in bounded pieces. Whoever drives it decides after each piece whether to go on, so that what is made of
+// 50,000 objects holds the thread for no longer than the driver wants; the work itself knows no clock.
 
 /** Pauses after every piece (tens of microseconds, whatever the size of the whole); its value is the result. */
 export type Steps<T> = Generator<void, T, void>;
@@ -12,10 +12,10 @@ export function atOnce<T>(steps: Steps<T>): T {
   }
 }
 
-/** What costs about a microsecond an item. */
-export const PIECE_ITEMS = 32;
-/** What only moves or compares an item. */
-export const LIGHT_PIECE_ITEMS = 512;
+/** Of what costs up to 10 µs an item. */
+export const PIECE_ITEMS = 8;
+/** Of what only moves or compares an item. */
+export const LIGHT_PIECE_ITEMS = 256;
 
 /** Visits every item, and pauses in between. */
 export function* eachOf<T>(items: Iterable<T>, visit: (item: T) => void, pieceItems = PIECE_ITEMS): Steps<void> {
