@@ -7,7 +7,7 @@
 //              ▼                             ▼              │
 //            ports ───────────────────►  data path ─────────┘
 //
-// A turn: wiring that has changed, a batch of packets, a slice of rechecks, services that are due. Nothing is torn down
+// A turn: wiring that has changed, a batch of packets, a slice of rechecks, a sweep that is due. Nothing is torn down
 // when the agent ends: the kernel goes on forwarding, and the next agent takes over what is there.
 
 import { setImmediate as nextTick } from 'node:timers/promises';
@@ -34,8 +34,8 @@ import { Asker } from './packet/asking.ts';
 import { deviceQuestion, ParkingLot } from './packet/parking.ts';
 import { rehearse } from './rehearsal.ts';
 import { type KnowledgeFrame, Replica } from './replica.ts';
-import { Services } from './services.ts';
 import { Subscriptions } from './subscriptions.ts';
+import { Sweeper } from './sweep.ts';
 import { type Simulate, Upcalls } from './upcalls.ts';
 
 export interface AgentOptions extends KernelSettings {
@@ -87,7 +87,7 @@ class RunningAgent implements Agent {
   readonly #asker: Asker;
   readonly #upcalls: Upcalls;
   readonly #advertisements: Advertisements;
-  readonly #services: Services;
+  readonly #sweeper: Sweeper;
   readonly #wiring: HostWiring;
   #stream: AgentStream | undefined;
   #waiting: Promise<void> | undefined;
@@ -134,7 +134,7 @@ class RunningAgent implements Agent {
       giveUp: (portId, ip, at) => this.#replica.giveUp(portId, ip, at),
       subscriptions: this.#subscriptions,
     });
-    this.#services = new Services({
+    this.#sweeper = new Sweeper({
       datapath,
       flows: this.#flows,
       replica: this.#replica,
@@ -158,7 +158,7 @@ class RunningAgent implements Agent {
       answers: new AnswerLimiter(),
       simulate: this.#simulate,
       solicited: (portIds, born, at) => this.#advertisements.solicited(portIds, born, at),
-      evict: () => this.#services.evict(),
+      evict: () => this.#sweeper.evict(),
       log: packetLog,
     });
     this.#wiring = new HostWiring({
@@ -239,7 +239,7 @@ class RunningAgent implements Agent {
     const more = this.#replica.slice(decided + Math.max(SLICE_MS, decided - started));
     if (decided >= this.#nextTick) {
       this.#nextTick = decided + TICK_MS;
-      this.#services.turn(decided);
+      this.#sweeper.turn(decided);
       this.#advertisements.turn(decided);
       if (this.#journal.outgrown) this.#rewriteJournal();
     }

@@ -258,7 +258,7 @@ class Pair {
   pass(ms: number, idleMs: number): void {
     this.host.now += ms;
     for (const flow of this.host.datapath.flows()) this.host.datapath.age(flow, idleMs);
-    this.host.services.sweep(this.host.now);
+    this.host.sweeper.sweep(this.host.now);
   }
 }
 
@@ -349,10 +349,10 @@ test('nothing is released before all that a predecessor left was decided again',
   host.subscriptions.sent([BEHIND, FAR]);
   host.replica.adopt(host.datapath.flows());
   host.now += 2 * DEVICE_UNUSED_MS;
-  host.services.sweep(host.now);
+  host.sweeper.sweep(host.now);
   assert.deepEqual(host.subscriptions.deviceIds, [BEHIND, FAR]);
   host.settle();
-  host.services.sweep(host.now);
+  host.sweeper.sweep(host.now);
   assert.deepEqual(host.subscriptions.deviceIds, [BEHIND, FAR]);
   assert.deepEqual(host.told, []);
 });

@@ -18,8 +18,8 @@ import { AnswerLimiter } from '../packet/answers.ts';
 import { Asker } from '../packet/asking.ts';
 import { ParkingLot } from '../packet/parking.ts';
 import { Replica } from '../replica.ts';
-import { Services } from '../services.ts';
 import { Subscriptions } from '../subscriptions.ts';
+import { Sweeper } from '../sweep.ts';
 import { Upcalls } from '../upcalls.ts';
 import { FakeDatapath } from './fake-datapath.ts';
 
@@ -46,7 +46,7 @@ export class TestHost {
   readonly subscriptions: Subscriptions;
   readonly asker: Asker;
   readonly upcalls: Upcalls;
-  readonly services: Services;
+  readonly sweeper: Sweeper;
   readonly advertisements: Advertisements;
   /** What chance says next. */
   chance = 0;
@@ -95,13 +95,13 @@ export class TestHost {
     });
     const { replica, asker, parking } = this;
     const shared = { datapath, flows, replica, asker, simulate: this.simulate, now };
-    this.services = new Services(shared);
+    this.sweeper = new Sweeper(shared);
     const random = () => this.chance;
     this.advertisements = new Advertisements({ hostId: HERE, advertise, random, world: replica, ...shared });
     const { advertisements } = this;
     const solicited = advertisements.solicited.bind(advertisements);
     const answers = new AnswerLimiter();
-    const evict = () => this.services.evict();
+    const evict = () => this.sweeper.evict();
     this.upcalls = new Upcalls({ ...shared, world: replica, parking, answers, solicited, evict, log });
   }
 

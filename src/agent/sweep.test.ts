@@ -54,7 +54,7 @@ test('a flow that nothing used for a minute goes, others stay', () => {
   const flows = host.datapath.flows();
   const gone = flows[0]!;
   host.datapath.age(gone, FLOW_IDLE_MS + 1);
-  host.services.sweep(host.now);
+  host.sweeper.sweep(host.now);
   assert.equal(host.datapath.flows().length, flows.length - 1);
   assert.equal(host.flows.get(gone.key, gone.mask), undefined);
 });
@@ -64,7 +64,7 @@ test('a flow that answers for a neighbour stays however long nobody asks', () =>
   host.send(5, `arp(request, ${A}, 10.0.0.5, 10.0.0.1)`);
   const [flow] = host.datapath.flows();
   host.datapath.age(flow!, 10 * FLOW_IDLE_MS);
-  host.services.sweep(host.now);
+  host.sweeper.sweep(host.now);
   assert.match(host.actions().join(), /answer-neighbour/);
 });
 
@@ -73,10 +73,10 @@ test('a flow in the kernel that no one knows is removed once nothing is pending'
   host.send(5, packet);
   const other = new TestHost(host.datapath);
   other.load(...LEARNING);
-  other.services.sweep(other.now);
+  other.sweeper.sweep(other.now);
   assert.equal(host.datapath.installed.size, 1);
   other.settle();
-  other.services.sweep(other.now);
+  other.sweeper.sweep(other.now);
   assert.equal(host.datapath.installed.size, 0);
 });
 
@@ -86,13 +86,13 @@ test('a learned MAC lives on by the use of its flows, not by packets, and is for
   const known = () => host.replica.learned.macPort(LAN, 0, 0x02_00_00_00_00_0a as never);
   const minutes = (n: number) => n * 60_000;
   host.now += minutes(4);
-  host.services.sweep(host.now);
+  host.sweeper.sweep(host.now);
   host.now += minutes(4);
-  host.services.turn(host.now);
+  host.sweeper.turn(host.now);
   assert.equal(known(), sampleId('port', 5));
   host.datapath.age(host.datapath.flows()[0]!, minutes(9));
   host.now += minutes(6);
-  host.services.turn(host.now);
+  host.sweeper.turn(host.now);
   assert.equal(known(), undefined);
   assert.deepEqual(host.statuses.changes().at(-1)?.put, []);
 });
@@ -101,10 +101,10 @@ test('a neighbour that a flow in use leads to is asked again in time', () => {
   const host = hostWith(...ROUTED);
   host.send(9, `arp(reply, ${NEIGHBOUR}, 198.51.100.7, 02:00:00:00:00:02, 198.51.100.1)`);
   host.send(5, `eth(${A}, ${GATEWAY}) ip(10.0.0.5, 198.51.100.7) udp(1, 2)`);
-  host.services.sweep(host.now);
+  host.sweeper.sweep(host.now);
   host.takeInjected();
   host.now += NEIGHBOUR_REASK_MS;
-  host.services.sweep(host.now);
+  host.sweeper.sweep(host.now);
   assert.match(formatPacket(host.datapath.injected[0]!.frame), /arp.*198\.51\.100\.7/);
   assert.deepEqual(host.takeInjected(), ['deliver 9']);
 });

@@ -10,7 +10,7 @@ import type { Asker } from './packet/asking.ts';
 import type { Replica } from './replica.ts';
 import type { Subscriptions } from './subscriptions.ts';
 
-export interface ServiceParts {
+export interface SweeperParts {
   readonly datapath: Datapath;
   readonly flows: FlowTable;
   readonly replica: Replica;
@@ -26,12 +26,12 @@ const EVICT_MIN = 64;
 /** Between two evictions: a table that is full of flows in use stays full. */
 const EVICT_PAUSE_MS = 250;
 
-export class Services {
-  readonly #parts: ServiceParts;
+export class Sweeper {
+  readonly #parts: SweeperParts;
   #nextSweep: number;
   #lastEvict = Number.NEGATIVE_INFINITY;
 
-  constructor(parts: ServiceParts) {
+  constructor(parts: SweeperParts) {
     this.#parts = parts;
     this.#nextSweep = parts.now() + SWEEP_MS;
   }
