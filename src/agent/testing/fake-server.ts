@@ -1,13 +1,16 @@
-// The server's end of the stream, as small as it can be: everything is in everybody's scope, what one host says of itself
-// is told to the others, and every port is whose it claims to be.
+// The server's end of the stream, as small as it can be: everything is in everybody's scope unless it is told to keep to
+// scopes, what one host says of itself is told to the others, and every port is whose it claims to be.
 
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Resource, ResourceRef } from '../../topology/kinds.ts';
+import type { Topology } from '../../topology/nodes.ts';
 import type { Id } from '../../topology/resource.ts';
+import { applyChanges, emptyTopology } from '../../topology/snapshot.ts';
 import type { Status } from '../../topology/status.ts';
 import type { AgentFrame, AgentMethod, HostedStatus, ServerFrame } from '../../topology/wire.ts';
+import { HostScope } from './host-scope.ts';
 
 export class FakeServer {
   /** By host: the revision that it is done with. */
@@ -20,6 +23,9 @@ export class FakeServer {
   readonly #statuses = new Map<string, HostedStatus>();
   readonly #agents = new Map<Id, WebSocket>();
   readonly #subscribed = new Map<Id, Id[]>();
+  /** What each host was sent, when it is sent no more than what is in its scope. */
+  readonly #scopes = new Map<Id, HostScope>();
+  readonly #scoped: boolean;
   readonly #answers = new Map<number, (result: unknown) => void>();
   readonly #sockets: WebSocketServer;
   #revision = 1;
@@ -29,11 +35,19 @@ export class FakeServer {
   static async start(...put: Resource[]): Promise<FakeServer> {
     const sockets = new WebSocketServer({ host: '127.0.0.1', port: 0 });
     await once(sockets, 'listening');
-    return new FakeServer(sockets, put);
+    return new FakeServer(sockets, put, false);
   }
 
-  private constructor(sockets: WebSocketServer, put: readonly Resource[]) {
+  /** A server that sends each host what is in its scope. */
+  static async startScoped(...put: Resource[]): Promise<FakeServer> {
+    const sockets = new WebSocketServer({ host: '127.0.0.1', port: 0 });
+    await once(sockets, 'listening');
+    return new FakeServer(sockets, put, true);
+  }
+
+  private constructor(sockets: WebSocketServer, put: readonly Resource[], scoped: boolean) {
     this.#sockets = sockets;
+    this.#scoped = scoped;
     for (const resource of put) this.#objects.set(`${resource.kind}/${resource.value.id}`, resource);
     sockets.on('connection', (socket, request) => {
       const hostId = String(request.headers.authorization).replace('Bearer ', '');
@@ -59,7 +73,10 @@ export class FakeServer {
     const now = put.map(({ kind, value }) => ({ kind, value: { ...value, revision } }) as Resource);
     for (const resource of now) this.#objects.set(`${resource.kind}/${resource.value.id}`, resource);
     for (const { kind, id } of del) this.#objects.delete(`${kind}/${id}`);
-    for (const socket of this.#agents.values()) send(socket, { kind: 'change', revision, put: now, del, more: false });
+    for (const [hostId, socket] of this.#agents) {
+      if (this.#scoped) for (const frame of this.#scopes.get(hostId)?.changes() ?? []) send(socket, frame);
+      else send(socket, { kind: 'change', revision, put: now, del, more: false });
+    }
   }
 
   /** Puts a port elsewhere; the agent that it left loses it, as something that it does not need any more. */
@@ -74,7 +91,7 @@ export class FakeServer {
     }
   }
 
-  /** The devices that an agent asked for. */
+  /** The devices that an agent asked for and has not released. */
   subscribed(hostId: Id): readonly Id[] {
     return this.#subscribed.get(hostId) ?? [];
   }
@@ -100,16 +117,33 @@ export class FakeServer {
     switch (frame.kind) {
       case 'hello': {
         this.hellos++;
+        this.#subscribed.set(hostId, [...frame.deviceIds]);
+        if (this.#scoped) {
+          this.#scopes.set(hostId, new HostScope(hostId, () => this.#topology()));
+          this.#answer(hostId, socket, frame);
+          break;
+        }
         const status = [...this.#statuses.values()].filter((hosted) => hosted.hostId !== hostId);
         const put = [...this.#objects.values()];
         send(socket, { kind: 'snapshot', revision: this.#revision, put, status, more: false });
+        if (frame.deviceIds.length > 0) send(socket, { kind: 'subscribed', deviceIds: frame.deviceIds });
         break;
       }
       case 'subscribe':
         this.#subscribed.set(hostId, [...this.subscribed(hostId), ...frame.deviceIds]);
         for (const told of this.beforeSubscribed) send(socket, told);
-        send(socket, { kind: 'subscribed', deviceIds: frame.deviceIds });
+        if (this.#scoped) this.#answer(hostId, socket, frame);
+        else send(socket, { kind: 'subscribed', deviceIds: frame.deviceIds });
         break;
+      case 'unsubscribe': {
+        const released = new Set(frame.deviceIds);
+        this.#subscribed.set(
+          hostId,
+          this.subscribed(hostId).filter((id) => !released.has(id)),
+        );
+        if (this.#scoped) this.#answer(hostId, socket, frame);
+        break;
+      }
       case 'status':
         this.#heard(hostId, frame);
         break;
@@ -120,6 +154,15 @@ export class FakeServer {
         this.#answers.get(frame.id)?.(frame.result ?? frame.error);
         break;
     }
+  }
+
+  #answer(hostId: Id, socket: WebSocket, frame: AgentFrame): void {
+    for (const answer of this.#scopes.get(hostId)!.answer(frame)) send(socket, answer);
+  }
+
+  #topology(): Topology {
+    const put = [...this.#objects.values()];
+    return applyChanges(emptyTopology(), { revision: this.#revision, put, del: [] }).topology;
   }
 
   #heard(hostId: Id, { put, del, reset }: Extract<AgentFrame, { kind: 'status' }>): void {
