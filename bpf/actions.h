@@ -88,8 +88,15 @@ __noinline int change_tag(struct __sk_buff *skb, __u32 push, __u32 tpid, __u32 t
 	return GO_ON;
 }
 
+/* `settle`, where there is mostly nothing to do. */
+static __always_inline void settle_if_needed(struct __sk_buff *skb, struct context *c)
+{
+	if (c->held || c->ttl_by)
+		settle(skb);
+}
+
 /* The end of the list: what was held back is the last output. */
-__noinline int finish(struct __sk_buff *skb)
+static __always_inline int finish(struct __sk_buff *skb)
 {
 	struct context *c = context_of();
 
@@ -162,12 +169,12 @@ __noinline int run_actions(struct __sk_buff *skb)
 				count(COUNTER_RULE, number, 0, skb->len);
 				break;
 			case STEP_OUTPUT:
-				settle(skb);
+				settle_if_needed(skb, c);
 				c->held = number;
 				c->emitted = 1;
 				break;
 			case STEP_FLOOD:
-				settle(skb);
+				settle_if_needed(skb, c);
 				/* The walk for a member ends at that member: a flood in it would go round. */
 				if (c->key.flood)
 					return drop(skb, DROP_HOP_LIMIT);
@@ -176,7 +183,7 @@ __noinline int run_actions(struct __sk_buff *skb)
 				flood(skb);
 				break;
 			default:
-				settle(skb);
+				settle_if_needed(skb, c);
 				verdict = run_step(skb);
 			}
 			if (verdict != GO_ON)

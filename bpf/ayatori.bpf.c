@@ -37,7 +37,7 @@ char license_text[] SEC("license") = "Dual BSD/GPL";
 /* A fresh context for a packet of `port`. */
 static __always_inline void enter(struct context *c, __u32 entry, __u32 port)
 {
-	memset(c, 0, __builtin_offsetof(struct context, masked));
+	memset(c, 0, __builtin_offsetof(struct context, fragment));
 	c->entry = entry;
 	c->key.port = port;
 }
@@ -70,14 +70,15 @@ static __always_inline int deliver_number(struct __sk_buff *skb)
 	if (!c)
 		return TC_ACT_SHOT;
 	__u32 number = c->number;
-	if (bpf_map_lookup_elem(&delivery, &number))
+	struct delivery_entry place;
+	if (find_place(number, &place))
 		return deliver(skb);
 	if (!bpf_map_lookup_elem(&floods, &number))
 		return drop(skb, DROP_NO_DELIVERY);
 	return flood(skb);
 }
 
-static __always_inline int from_guest(struct __sk_buff *skb, __u32 port, __u32 ifindex)
+static __always_inline int from_guest(struct __sk_buff *skb, __u32 port, __u32 ifindex, __u32 slot)
 {
 	struct context *c = context_of();
 
@@ -85,7 +86,7 @@ static __always_inline int from_guest(struct __sk_buff *skb, __u32 port, __u32 i
 		return TC_ACT_SHOT;
 	enter(c, ENTRY_GUEST, port);
 	c->back_ifindex = ifindex;
-	count(COUNTER_PORT_RX, port, 0, skb->len);
+	count_received(slot, COUNTER_PORT_RX, port, skb->len);
 	return process(skb);
 }
 
@@ -108,9 +109,9 @@ static __always_inline int from_agent(struct __sk_buff *skb)
 		return drop(skb, DROP_UNKNOWN_INTERFACE);
 	}
 	enter(c, sense == SENSE_MEMBER && (mark & MARK_FLOODED) ? ENTRY_FLOODED : ENTRY_AGENT, number);
-	struct delivery_entry *back = bpf_map_lookup_elem(&delivery, &number);
-	if (back && back->kind == DELIVER_LOCAL)
-		c->back_ifindex = back->ifindex;
+	struct delivery_entry back;
+	if (find_place(number, &back) && back.kind == DELIVER_LOCAL)
+		c->back_ifindex = back.ifindex;
 	if (sense == SENSE_MEMBER) {
 		__u32 *flood_number = bpf_map_lookup_elem(&members, &number);
 		if (!flood_number)
@@ -128,7 +129,8 @@ static __always_inline int from_tunnel(struct __sk_buff *skb, __u32 key, __u32 h
 	if (!c)
 		return TC_ACT_SHOT;
 	enter(c, ENTRY_TUNNEL, 0);
-	count(COUNTER_TUNNEL_RX, host, 0, skb->len);
+	struct host_entry *from = bpf_map_lookup_elem(&hosts, &host);
+	count_received(from ? from->traffic : 0, COUNTER_TUNNEL_RX, host, skb->len);
 	if (key & KEY_STATE_FRAME)
 		return drop(skb, DROP_STATE_FRAME);
 	c->number = key & NUMBER_MASK;
@@ -150,7 +152,7 @@ int vm_ingress(struct __sk_buff *skb)
 		enter(c, ENTRY_GUEST, 0);
 		return drop(skb, DROP_UNKNOWN_INTERFACE);
 	}
-	return from_guest(skb, port->number, ifindex);
+	return from_guest(skb, port->number, ifindex, port->traffic);
 }
 
 SEC("tc")
@@ -241,7 +243,7 @@ int underlay_ingress(struct __sk_buff *skb)
 
 /*
  * Not attached to anything: what program test-run enters by. cb[0] says how the packet came in (TEST_*), cb[1] is the
- * port, the mark of an injected packet, or the tunnel key, cb[2] the index of the sending host.
+ * port, the mark of an injected packet, or the tunnel key; contract.h says what cb[2] is.
  */
 SEC("tc")
 int test_entry(struct __sk_buff *skb)
@@ -260,7 +262,7 @@ int test_entry(struct __sk_buff *skb)
 		}
 	}
 	if (how == TEST_GUEST)
-		return from_guest(skb, value, 0);
+		return from_guest(skb, value, 0, host);
 	if (how == TEST_TUNNEL)
 		return from_tunnel(skb, value, host);
 	skb->mark = value;

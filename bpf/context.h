@@ -50,8 +50,7 @@ struct context {
 	__u32 flood_local;  /* hosts get no copy */
 
 	/* From here on nothing is cleared for a new packet. */
-	struct flow_key masked __attribute__((aligned(8)));
-	struct fragment_value fragment;
+	struct fragment_value fragment __attribute__((aligned(8)));
 	struct step step;
 	struct output_record record;
 	__u8 bytes[128] __attribute__((aligned(8))); /* headers being read or built */

@@ -10,7 +10,7 @@
 #ifndef AYATORI_CONTRACT_H
 #define AYATORI_CONTRACT_H
 
-#define CONTRACT_VERSION 4
+#define CONTRACT_VERSION 5
 
 /* ---- numbers ------------------------------------------------------------------------------------------- */
 
@@ -137,12 +137,27 @@ struct action_set {
 	struct step step[STEPS_MAX];
 };
 
+/*
+ * `flows`: this -> flow_value, which holds the key itself. Hashing 120 bytes is most of what a look-up costs, and this
+ * sum is quicker than the kernel's hash. With w the 32-bit words of the masked key and s those of settings.hash_seed,
+ *
+ *   hash = sum over i of (w[2i] + s[2i] mod 2^32) * (w[2i+1] + s[2i+1] mod 2^32), mod 2^64
+ *
+ * (NH of UMAC: Black, Halevi, Krawczyk, Krovetz, Rogaway, CRYPTO 1999). The seed is secret, so nobody can choose keys
+ * that meet; of two that do all the same one is not in the table, and its packets go up.
+ */
+struct flow_name {
+	__u64 hash;
+};
+#define HASH_WORDS 30
+
 struct flow_value {
 	__u32 actions;        /* id in `actions` (1..) */
 	__u32 generation;
 	__u64 used_ns;        /* coarse CLOCK_MONOTONIC, written when older than 250 ms */
 	__u64 packets;
 	__u64 bytes;
+	struct flow_key key;  /* masked */
 };
 
 /* ---- ports, delivery, hosts ---------------------------------------------------------------------------- */
@@ -154,6 +169,7 @@ struct flow_value {
 struct port_entry {
 	__u32 number;
 	__u32 flags;
+	__u32 traffic;  /* slot in `traffic`, 0: none was left */
 };
 
 /* `delivery`: port number -> this (local interface, or the host where the port is) */
@@ -164,6 +180,24 @@ struct delivery_entry {
 	__u32 flags;    /* PORT_TAP */
 	__u32 ifindex;  /* local */
 	__u32 host;     /* remote: index in `hosts`; local and moved away: the new host, with kind DELIVER_REMOTE */
+	__u32 traffic;  /* local: slot in `traffic`, 0: none was left */
+};
+
+/*
+ * `places`: number % PLACES -> the same in 16 bytes, for look-ups without a hash. Of numbers that meet there one is here;
+ * whoever does not find its own looks in `delivery`. An entry is valid only when `check` is the exclusive or of the other
+ * three and PLACE_CHECK: a reader on another CPU may see half of a write.
+ */
+#define PLACES 65536
+#define PLACE_CHECK 0x706c6163
+#define PLACE_REMOTE 0x80000000 /* in where: the rest is the index in `hosts`, else of an interface */
+#define PLACE_TAP 0x40000000
+#define PLACE_INDEX 0x3fffffff
+struct place {
+	__u32 number;
+	__u32 where;
+	__u32 traffic;
+	__u32 check;
 };
 
 /* `floods`: flood number -> this. Chained when there are more. */
@@ -185,7 +219,7 @@ struct host_entry {
 	__u32 flags;        /* 0 and remote 0: nobody, drop */
 	__u32 ifindex;      /* underlay interface */
 	__u32 mtu;          /* of the underlay towards it */
-	__u32 unused;
+	__u32 traffic;      /* slot in `traffic`, 0: none was left */
 	__be32 local[4];    /* IPv4 in the last word */
 	__be32 remote[4];
 };
@@ -214,6 +248,7 @@ struct settings {
 	__u32 pending_ms;
 	__u32 tunnel_udp_port;  /* host order */
 	__u32 unused;
+	__u32 hash_seed[HASH_WORDS]; /* random, chosen once for a generation of tables */
 };
 
 #define BUCKET_MISS 0
@@ -284,6 +319,18 @@ struct counter_value { /* per CPU */
 	__u64 bytes;
 };
 
+/*
+ * `traffic`: slot -> this, per CPU. What is counted for each packet is counted here, in a slot that the entry at hand names,
+ * which costs nothing beside a look-up in `counters`. A port or host without a slot is counted there.
+ */
+#define TRAFFIC_SLOTS 8192 /* slot 0 is nobody's */
+struct traffic_value {
+	__u64 received_packets;  /* COUNTER_PORT_RX, COUNTER_TUNNEL_RX */
+	__u64 received_bytes;
+	__u64 sent_packets;      /* COUNTER_PORT_TX, COUNTER_TUNNEL_TX */
+	__u64 sent_bytes;
+};
+
 /* ---- what goes up to the agent ------------------------------------------------------------------------- */
 
 /* cause; src/flow/reasons.ts has the same numbers */
@@ -319,7 +366,10 @@ struct output_record {
 	__u32 captured;
 };
 
-/* cb[0] of a packet in a test-run of test_entry: cb[1] is the port, the mark, or the tunnel key with cb[2] the host */
+/*
+ * cb[0] of a packet in a test-run of test_entry: cb[1] is the port, with cb[2] its slot in `traffic`, the mark, or the
+ * tunnel key, with cb[2] the host
+ */
 #define TEST_GUEST 0
 #define TEST_AGENT 1
 #define TEST_TUNNEL 2

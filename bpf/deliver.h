@@ -5,14 +5,14 @@
 
 #define FLOOD_CHAIN_MAX 16
 
-__noinline int deliver_here(struct __sk_buff *skb, __u32 ifindex, __u32 flags)
+static __always_inline int deliver_here(struct __sk_buff *skb, __u32 ifindex, __u32 flags, __u32 slot)
 {
 	struct context *c = context_of();
 	struct settings *s = settings_of();
 
 	if (!c || !s)
 		return TC_ACT_SHOT;
-	count(COUNTER_PORT_TX, c->number, 0, skb->len);
+	count_sent(slot, COUNTER_PORT_TX, c->number, skb->len);
 	if (s->record_output)
 		return record(skb, RECORD_LOCAL, c->number, 0);
 	skb->mark = 0;
@@ -29,19 +29,44 @@ __noinline int deliver_here(struct __sk_buff *skb, __u32 ifindex, __u32 flags)
 	return bpf_redirect_peer(ifindex, 0);
 }
 
+/* Where a port is; false: nowhere. */
+static __always_inline bool find_place(__u32 number, struct delivery_entry *found)
+{
+	__u32 at = number % PLACES;
+	const volatile struct place *place = bpf_map_lookup_elem(&places, &at);
+
+	if (place) {
+		__u32 where = place->where;
+		__u32 traffic_slot = place->traffic;
+		if (place->number == number && place->check == (number ^ where ^ traffic_slot ^ PLACE_CHECK)) {
+			found->kind = where & PLACE_REMOTE ? DELIVER_REMOTE : DELIVER_LOCAL;
+			found->flags = where & PLACE_TAP ? PORT_TAP : 0;
+			found->ifindex = where & PLACE_INDEX;
+			found->host = where & PLACE_INDEX;
+			found->traffic = traffic_slot;
+			return true;
+		}
+	}
+	const struct delivery_entry *entry = bpf_map_lookup_elem(&delivery, &number);
+	if (!entry)
+		return false;
+	*found = *entry;
+	return true;
+}
+
 /* To port c->number. With c->copy the packet stays in hand. */
 __noinline int deliver(struct __sk_buff *skb)
 {
 	struct context *c = context_of();
+	struct delivery_entry place;
+	const struct delivery_entry *to = &place;
 
 	if (!c)
 		return TC_ACT_SHOT;
-	__u32 number = c->number;
-	struct delivery_entry *to = bpf_map_lookup_elem(&delivery, &number);
-	if (!to)
+	if (!find_place(c->number, &place))
 		return drop(skb, DROP_NO_DELIVERY);
 	if (to->kind == DELIVER_LOCAL)
-		return deliver_here(skb, to->ifindex, to->flags);
+		return deliver_here(skb, to->ifindex, to->flags, to->traffic);
 	if (to->kind != DELIVER_REMOTE)
 		return drop(skb, DROP_NO_DELIVERY);
 	if (c->entry == ENTRY_TUNNEL) {

@@ -24,6 +24,14 @@ struct {
 	__type(value, struct delivery_entry);
 } delivery SEC(".maps");
 
+/* the same, quicker */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PLACES);
+	__type(key, __u32);
+	__type(value, struct place);
+} places SEC(".maps");
+
 /* port number -> flood number */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -70,7 +78,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 262144);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct flow_key);
+	__type(key, struct flow_name);
 	__type(value, struct flow_value);
 } flows SEC(".maps");
 
@@ -122,6 +130,13 @@ struct {
 	__type(key, struct counter_key);
 	__type(value, struct counter_value);
 } counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, TRAFFIC_SLOTS);
+	__type(key, __u32);
+	__type(value, struct traffic_value);
+} traffic SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -8,7 +8,8 @@ import { KEY_BYTES } from '../flow/fields.ts';
 import { DROP_NAMES, type DropReason, type UpCause } from '../flow/reasons.ts';
 import { type Mac, readMac, writeMac } from '../packet/address.ts';
 
-export const CONTRACT_VERSION = 4;
+export const CONTRACT_VERSION = 5;
+const HASH_WORDS = KEY_BYTES / 4;
 
 /** Numbers of the header that are spoken of here, under the header's names. */
 export const NUMBERS = {
@@ -26,12 +27,18 @@ export const NUMBERS = {
   MARK_PEER: 0x41594131,
   MASKS_MAX: 16,
   MASK_LISTS: 4,
+  HASH_WORDS,
   STEPS_MAX: 8,
   CHAIN_MAX: 8,
   PORT_NEEDS_CONNECTION: 1,
   PORT_TAP: 2,
   DELIVER_LOCAL: 1,
   DELIVER_REMOTE: 2,
+  PLACES: 65536,
+  PLACE_CHECK: 0x706c6163,
+  PLACE_REMOTE: 0x80000000,
+  PLACE_TAP: 0x40000000,
+  PLACE_INDEX: 0x3fffffff,
   FLOOD_SLOTS: 64,
   HOST_IPV6: 1,
   HOST_BY_DEVICE: 2,
@@ -50,6 +57,7 @@ export const NUMBERS = {
   COUNTER_TUNNEL_TX: 7,
   COUNTER_LOST: 8,
   PORT_GONE: 0xffffffff,
+  TRAFFIC_SLOTS: 8192,
   RECORD_LOCAL: 1,
   RECORD_TUNNEL: 2,
   RECORD_MEMBER: 3,
@@ -85,9 +93,10 @@ export const STEP_STRUCT = struct({ kind: 1, small_flags: 1, small: 2, operand: 
 export const STRUCTS = {
   mask_list: struct({ count: 4, unused: 4, mask: NUMBERS.MASKS_MAX * KEY_BYTES }),
   action_set: struct({ generation: 4, next: 4, step: NUMBERS.STEPS_MAX * STEP_BYTES }),
-  flow_value: struct({ actions: 4, generation: 4, used_ns: 8, packets: 8, bytes: 8 }),
-  port_entry: struct({ number: 4, flags: 4 }),
-  delivery_entry: struct({ kind: 4, flags: 4, ifindex: 4, host: 4 }),
+  flow_name: struct({ hash: 8 }),
+  flow_value: struct({ actions: 4, generation: 4, used_ns: 8, packets: 8, bytes: 8, key: KEY_BYTES }),
+  port_entry: struct({ number: 4, flags: 4, traffic: 4 }),
+  delivery_entry: struct({ kind: 4, flags: 4, ifindex: 4, host: 4, traffic: 4 }),
   flood_entry: struct({
     members: 4,
     hosts: 4,
@@ -95,7 +104,8 @@ export const STRUCTS = {
     host: 4 * NUMBERS.FLOOD_SLOTS,
     next: 4,
   }),
-  host_entry: struct({ flags: 4, ifindex: 4, mtu: 4, unused: 4, local: 16, remote: 16 }),
+  host_entry: struct({ flags: 4, ifindex: 4, mtu: 4, traffic: 4, local: 16, remote: 16 }),
+  place: struct({ number: 4, where: 4, traffic: 4, check: 4 }),
   peer_key: struct({ address: 16 }),
   peer_entry: struct({ host: 4, ifindex: 4 }),
   settings: struct({
@@ -114,6 +124,7 @@ export const STRUCTS = {
     pending_ms: 4,
     tunnel_udp_port: 4,
     unused: 4,
+    hash_seed: 4 * HASH_WORDS,
   }),
   budget: struct({ filled_ns: 24, tokens: 12, unused: 4 }),
   fragment_key: struct({ port: 4, slot: 4 }),
@@ -133,6 +144,7 @@ export const STRUCTS = {
   pending_value: struct({ since_ns: 8, packets: 4, unused: 4 }),
   counter_key: struct({ kind: 4, id: 4, port: 4 }),
   counter_value: struct({ packets: 8, bytes: 8 }),
+  traffic_value: struct({ received_packets: 8, received_bytes: 8, sent_packets: 8, sent_bytes: 8 }),
   miss_record: struct({
     time_ns: 8,
     cause: 4,

@@ -1,6 +1,7 @@
 // The kernel's data path behind the Datapath interface. What it sets up stays when the process ends: the next one
 // opens the same pin directory and goes on, and no packet is lost in between.
 
+import { randomFillSync } from 'node:crypto';
 import type { UpCause } from '../../flow/reasons.ts';
 import { STRUCTS } from '../contract.ts';
 import {
@@ -17,9 +18,11 @@ import {
   PENDING,
   type UnderlayHost,
 } from '../datapath.ts';
+import type { Conversion } from './conversions.ts';
 import { KernelCounters } from './counters.ts';
 import { type Devices, devicesOf, ensureDevices } from './devices.ts';
 import { KernelFloods } from './floods.ts';
+import { seedIn } from './flow-hash.ts';
 import { Injector } from './inject.ts';
 import { KernelFlows } from './kernel-flows.ts';
 import { type Attachment, ensurePinDirectory, type Programs } from './loader.ts';
@@ -27,8 +30,9 @@ import { u32Bytes } from './maps.ts';
 import { Placement } from './placement.ts';
 import { Ring } from './ring.ts';
 import { interfaceIndex } from './sys.ts';
+import { KernelTraffic } from './traffic.ts';
 import { KernelUnderlay } from './underlay.ts';
-import { type Conversion, type Generation, openGeneration, type Replaced } from './versions.ts';
+import { type Generation, openGeneration, type Replaced } from './versions.ts';
 
 export interface EbpfOptions {
   /** A directory of this host's own; a BPF file system is mounted there when it is on none. */
@@ -81,6 +85,7 @@ export class EbpfDatapath implements Datapath {
   readonly #floods: KernelFloods;
   readonly #underlay: KernelUnderlay;
   readonly #counters: KernelCounters;
+  readonly #traffic: KernelTraffic;
   readonly #ring: Ring;
   readonly #injector: Injector;
   #closed = false;
@@ -89,6 +94,7 @@ export class EbpfDatapath implements Datapath {
     this.#programs = programs;
     this.#settings = programs.map('settings').get(u32Bytes(0))!;
     this.#settingsView = new DataView(this.#settings.buffer);
+    const seed = seedIn(this.#settings, randomFillSync);
     const inject = interfaceIndex(devices.inject)!;
     this.#set('tunnel_ifindex', interfaceIndex(devices.tunnel)!);
     this.#set('inject_ifindex', inject);
@@ -104,15 +110,17 @@ export class EbpfDatapath implements Datapath {
         this.#set('masks_at', at);
         this.#writeSettings();
       },
+      seed,
     );
     this.#counters = new KernelCounters(programs.map('counters'));
+    this.#traffic = new KernelTraffic(programs.map('traffic'));
     this.#ring = new Ring(programs.map('misses').fd, programs.sizeOf('misses'));
     this.#injector = new Injector(inject);
     programs.attach('inject_ingress', interfaceIndex(devices.injected)!);
     programs.attach('tunnel_ingress', interfaceIndex(devices.tunnel)!);
-    this.#underlay = new KernelUnderlay(programs, options.transmit === 'device');
+    this.#underlay = new KernelUnderlay(programs, options.transmit === 'device', this.#traffic);
     this.#floods = new KernelFloods(programs.map('floods'), programs.map('members'));
-    this.#placement = new Placement(programs);
+    this.#placement = new Placement(programs, this.#traffic);
     this.#counters.keepOnly(new Set(this.#placement.plugged().map(({ port }) => port)));
     for (const name of options.underlayInterfaces) this.#underlay.watch(name);
     retire();
@@ -196,7 +204,7 @@ export class EbpfDatapath implements Datapath {
   }
 
   counters(): Counter[] {
-    return this.#counters.list();
+    return [...this.#counters.list(), ...this.#traffic.list()];
   }
 
   close(): void {

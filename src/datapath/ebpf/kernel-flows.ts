@@ -1,11 +1,15 @@
 // Flows and masks in the kernel. The kernel's tables are the only copy; kept here are the masks with the number of
 // their flows, and the action lists. A mask has a number of its own that its flows carry, so the list of masks can be
 // reordered and shortened without touching a flow. The list is written whole into a spare place and switched by index.
+//
+// The table is keyed by a hash of the masked key, which stands in the value. Of two flows whose hashes are equal the later
+// one is there: packets of the other come up, which is always right.
 
-import { FIELD, type FlowKey, KEY_BYTES, maskedKey, setU32 } from '../../flow/fields.ts';
+import { FIELD, type FlowKey, KEY_BYTES, maskedKey, sameBytes, setU32 } from '../../flow/fields.ts';
 import { bytesOf, NUMBERS, STRUCTS } from '../contract.ts';
 import { DatapathFull, type FlowEntry, type InstalledFlow } from '../datapath.ts';
 import { type ActionList, ActionSets } from './action-sets.ts';
+import { FlowHash } from './flow-hash.ts';
 import { type BpfMap, u32Bytes } from './maps.ts';
 import { SysError } from './sys.ts';
 
@@ -20,6 +24,12 @@ interface LiveMask {
   packets: number;
 }
 
+/** A flow as it stood in the table before another one took its place. */
+interface Old {
+  readonly value: Uint8Array;
+  readonly live: LiveMask;
+}
+
 export interface FlowMaps {
   readonly flows: BpfMap;
   readonly masks: BpfMap;
@@ -28,6 +38,7 @@ export interface FlowMaps {
 
 export class KernelFlows {
   readonly #maps: FlowMaps;
+  readonly #hash: FlowHash;
   readonly #sets: ActionSets;
   readonly #switchMasks: (at: number) => void;
   readonly #masks = new Map<string, LiveMask>();
@@ -35,9 +46,16 @@ export class KernelFlows {
   #order: LiveMask[] = [];
   #masksAt: number;
 
-  /** `masksAt`: the place of the valid list; `switchMasks` makes another one valid. */
-  constructor(maps: FlowMaps, actionSets: number, masksAt: number, switchMasks: (at: number) => void) {
+  /** `masksAt`: the place of the valid list; `switchMasks` makes another one valid. `seed`: settings.hash_seed. */
+  constructor(
+    maps: FlowMaps,
+    actionSets: number,
+    masksAt: number,
+    switchMasks: (at: number) => void,
+    seed: Uint32Array,
+  ) {
     this.#maps = maps;
+    this.#hash = new FlowHash(seed);
     this.#masksAt = masksAt;
     this.#switchMasks = switchMasks;
     this.#sets = new ActionSets(maps.actions, actionSets, () => performance.now());
@@ -47,29 +65,33 @@ export class KernelFlows {
   /** All or none; DatapathFull. */
   install(flows: readonly FlowEntry[]): void {
     this.#addMasks(flows);
-    const done: { key: Uint8Array; live: LiveMask; list: ActionList; old: Uint8Array | undefined }[] = [];
+    const done: { name: Uint8Array; live: LiveMask; list: ActionList; old: Old | undefined }[] = [];
     try {
       for (const flow of flows) {
         const live = this.#masks.get(textOf(flow.mask))!;
         const key = maskedKey(flow.key, flow.mask);
         setU32(key, FIELD.mask.at, live.number);
         const list = this.#sets.acquire(flow.actions);
-        const old = this.#maps.flows.get(key);
+        const name = this.#hash.nameOf(key);
+        const old = this.#find(name);
         try {
-          this.#maps.flows.set(key, valueBytes(list, old));
+          this.#maps.flows.set(name, valueBytes(key, list, old?.value));
         } catch (error) {
           this.#sets.release(list.id, list.generation);
           throw error;
         }
-        if (old === undefined) live.flows++;
-        done.push({ key, live, list, old });
+        if (old !== undefined) old.live.flows--;
+        live.flows++;
+        done.push({ name, live, list, old });
       }
     } catch (error) {
-      for (const { key, live, list, old } of done.reverse()) {
-        if (old === undefined) {
-          this.#maps.flows.delete(key);
-          live.flows--;
-        } else this.#maps.flows.set(key, old);
+      for (const { name, live, list, old } of done.reverse()) {
+        live.flows--;
+        if (old === undefined) this.#maps.flows.delete(name);
+        else {
+          this.#maps.flows.set(name, old.value);
+          old.live.flows++;
+        }
         this.#sets.release(list.id, list.generation);
       }
       this.#dropUnusedMasks();
@@ -78,7 +100,8 @@ export class KernelFlows {
       }
       throw error;
     }
-    for (const { old } of done) if (old !== undefined) this.#releaseValue(old);
+    for (const { old } of done) if (old !== undefined) this.#releaseValue(old.value);
+    this.#dropUnusedMasks();
   }
 
   remove(flows: readonly Pick<FlowEntry, 'key' | 'mask'>[]): void {
@@ -87,8 +110,13 @@ export class KernelFlows {
       if (live === undefined) continue;
       const key = maskedKey(flow.key, flow.mask);
       setU32(key, FIELD.mask.at, live.number);
-      const old = this.#maps.flows.take(key);
+      const name = this.#hash.nameOf(key);
+      const old = this.#maps.flows.take(name);
       if (old === undefined) continue;
+      if (!sameBytes(keyIn(old), key)) {
+        this.#maps.flows.set(name, old);
+        continue;
+      }
       live.flows--;
       this.#releaseValue(old);
     }
@@ -101,8 +129,9 @@ export class KernelFlows {
     const packets = new Map(this.#order.map((live) => [live.number, 0]));
     const nowNs = process.hrtime.bigint();
     const flows: InstalledFlow[] = [];
-    this.#maps.flows.forEach((key, value) => {
+    this.#maps.flows.forEach((_, value) => {
       const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
+      const key = keyIn(value);
       const number = numberOf(key);
       const live = byNumber.get(number);
       const list = this.#sets.find(view.getUint32(VALUE.at.actions, true), view.getUint32(VALUE.at.generation, true));
@@ -130,18 +159,26 @@ export class KernelFlows {
     const byNumber = new Map(this.#order.map((live) => [live.number, live]));
     const unreadable: Uint8Array[] = [];
     let newest = 0;
-    this.#maps.flows.forEach((key, value) => {
+    this.#maps.flows.forEach((name, value) => {
       const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
       const generation = view.getUint32(VALUE.at.generation, true);
       newest = Math.max(newest, generation);
-      const live = byNumber.get(numberOf(key));
+      const live = byNumber.get(numberOf(keyIn(value)));
       const found = live && this.#sets.recover(view.getUint32(VALUE.at.actions, true), generation);
-      if (live === undefined || found === undefined) unreadable.push(key.slice());
+      if (live === undefined || found === undefined) unreadable.push(name.slice());
       else live.flows++;
     });
-    for (const key of unreadable) this.#maps.flows.delete(key);
+    for (const name of unreadable) this.#maps.flows.delete(name);
     this.#sets.recovered(newest);
     this.#dropUnusedMasks();
+  }
+
+  /** What stands under a name, which may be another flow. */
+  #find(name: Uint8Array): Old | undefined {
+    const value = this.#maps.flows.get(name);
+    if (value === undefined) return undefined;
+    const number = numberOf(keyIn(value));
+    return { value, live: this.#order.find((live) => live.number === number)! };
   }
 
   #addMasks(flows: readonly FlowEntry[]): void {
@@ -210,13 +247,16 @@ export class KernelFlows {
 const textOf = (mask: Uint8Array): string => Buffer.from(mask).toString('latin1');
 const numberOf = (key: Uint8Array): number => new DataView(key.buffer, key.byteOffset).getUint32(FIELD.mask.at, true);
 
-/** A flow that takes the place of another keeps its counts and its age. */
-function valueBytes(list: ActionList, old: Uint8Array | undefined): Uint8Array {
+const keyIn = (value: Uint8Array): FlowKey => value.subarray(VALUE.at.key, VALUE.at.key + KEY_BYTES);
+
+/** A flow that takes the place of itself keeps its counts and its age. */
+function valueBytes(key: FlowKey, list: ActionList, old: Uint8Array | undefined): Uint8Array {
   const { bytes, view } = bytesOf(VALUE.bytes);
-  if (old !== undefined) bytes.set(old);
+  if (old !== undefined && sameBytes(keyIn(old), key)) bytes.set(old);
   else view.setBigUint64(VALUE.at.used_ns, process.hrtime.bigint(), true);
   view.setUint32(VALUE.at.actions, list.id, true);
   view.setUint32(VALUE.at.generation, list.generation, true);
+  bytes.set(key, VALUE.at.key);
   return bytes;
 }
 

@@ -33,7 +33,7 @@ const ALL_PROGRAMS = [...HOOK_PROGRAMS, TEST_PROGRAM];
 
 /** Each generation has its own. */
 const UNPINNED = new Set(['scratch']);
-export const PER_CPU: ReadonlySet<string> = new Set(['counters', 'scratch']);
+export const PER_CPU: ReadonlySet<string> = new Set(['counters', 'traffic', 'scratch']);
 
 const BPF_FS_MAGIC = 0xcafe4a11;
 const HOOK_NAME = /^(?:link|filter)-([a-z_]+)-([0-9]+)$/;

@@ -4,20 +4,24 @@ import { bytesOf, NUMBERS, STRUCTS } from '../contract.ts';
 import type { Delivery } from '../datapath.ts';
 import type { Programs } from './loader.ts';
 import { type BpfMap, u32At, u32Bytes } from './maps.ts';
+import { KernelPlaces } from './places.ts';
 import { interfaceDriver, interfaceName, requireInterface } from './sys.ts';
+import type { KernelTraffic } from './traffic.ts';
 
 const { port_entry: PORT, delivery_entry: DELIVERY } = STRUCTS;
 
 export class Placement {
   readonly #programs: Programs;
   readonly #ports: BpfMap;
-  readonly #delivery: BpfMap;
+  readonly #places: KernelPlaces;
+  readonly #traffic: KernelTraffic;
 
   /** Takes over what is in the maps. */
-  constructor(programs: Programs) {
+  constructor(programs: Programs, traffic: KernelTraffic) {
     this.#programs = programs;
+    this.#traffic = traffic;
     this.#ports = programs.map('ports');
-    this.#delivery = programs.map('delivery');
+    this.#places = new KernelPlaces(programs.map('delivery'), programs.map('places'));
     this.#takeOver();
   }
 
@@ -31,8 +35,9 @@ export class Placement {
     const { bytes, view } = bytesOf(PORT.bytes);
     view.setUint32(PORT.at.number, port, true);
     view.setUint32(PORT.at.flags, tap ? NUMBERS.PORT_TAP : 0, true);
+    view.setUint32(PORT.at.traffic, this.#traffic.slotOf(`port ${port}`), true);
     this.#ports.set(u32Bytes(ifindex), bytes);
-    const delivery = this.#delivery.get(u32Bytes(port));
+    const delivery = this.#places.get(port);
     if (delivery !== undefined && new DataView(delivery.buffer).getUint32(DELIVERY.at.ifindex, true) === ifindex) {
       this.setDelivery(port, { kind: 'local', interfaceName: name });
     }
@@ -40,6 +45,8 @@ export class Placement {
 
   unplug(port: number): void {
     for (const [index, number] of this.#pluggedIndices()) if (number === port) this.#unplugIndex(index);
+    this.#traffic.reset(`port ${port}`);
+    this.#releaseUnused(port);
   }
 
   plugged(): { port: number; interfaceName: string }[] {
@@ -52,9 +59,9 @@ export class Placement {
   }
 
   setDelivery(port: number, delivery: Delivery | undefined): void {
-    const key = u32Bytes(port);
     if (delivery === undefined) {
-      this.#delivery.delete(key);
+      this.#places.set(port, undefined);
+      this.#releaseUnused(port);
       return;
     }
     const { bytes, view } = bytesOf(DELIVERY.bytes);
@@ -66,16 +73,17 @@ export class Placement {
       view.setUint32(DELIVERY.at.kind, NUMBERS.DELIVER_LOCAL, true);
       view.setUint32(DELIVERY.at.ifindex, ifindex, true);
       view.setUint32(DELIVERY.at.flags, this.#deliveryFlags(ifindex, delivery.interfaceName), true);
+      view.setUint32(DELIVERY.at.traffic, this.#traffic.slotOf(`port ${port}`), true);
     }
-    this.#delivery.set(key, bytes);
+    this.#places.set(port, bytes);
+    if (delivery.kind === 'remote') this.#releaseUnused(port);
   }
 
   /** What leads to an interface that is gone is forgotten. */
   places(): Map<number, Delivery> {
     const places = new Map<number, Delivery>();
     const gone: number[] = [];
-    this.#delivery.forEach((key, value) => {
-      const port = u32At(key);
+    this.#places.forEach((port, value) => {
       const view = new DataView(value.buffer, value.byteOffset);
       if (view.getUint32(DELIVERY.at.kind, true) === NUMBERS.DELIVER_REMOTE) {
         places.set(port, { kind: 'remote', host: view.getUint32(DELIVERY.at.host, true) });
@@ -85,12 +93,20 @@ export class Placement {
       if (name === undefined) gone.push(port);
       else places.set(port, { kind: 'local', interfaceName: name });
     });
-    for (const port of gone) this.#delivery.delete(u32Bytes(port));
+    for (const port of gone) this.#places.set(port, undefined);
     return places;
   }
 
   /** Every hook that is in use gets the new programs; what belonged to interfaces that are gone is forgotten. */
   #takeOver(): void {
+    this.#ports.forEach((_, value) => {
+      const view = new DataView(value.buffer, value.byteOffset);
+      this.#traffic.adopt(`port ${view.getUint32(PORT.at.number, true)}`, view.getUint32(PORT.at.traffic, true));
+    });
+    this.#places.forEach((port, value) => {
+      const view = new DataView(value.buffer, value.byteOffset);
+      this.#traffic.adopt(`port ${port}`, view.getUint32(DELIVERY.at.traffic, true));
+    });
     for (const [index] of this.#pluggedIndices()) {
       if (interfaceName(index) === undefined) this.#unplugIndex(index);
       else this.#programs.attach('vm_ingress', index);
@@ -99,6 +115,15 @@ export class Placement {
       if (interfaceName(index) === undefined) this.#programs.forget('vm_ingress', index);
       else this.#programs.attach('vm_ingress', index);
     }
+  }
+
+  /** The slot of a port that is neither plugged nor delivered here is nobody's. */
+  #releaseUnused(port: number): void {
+    if (!this.#traffic.has(`port ${port}`)) return;
+    const entry = this.#places.get(port);
+    const isHere = entry !== undefined && u32At(entry) === NUMBERS.DELIVER_LOCAL;
+    if (isHere || this.#pluggedIndices().some(([, number]) => number === port)) return;
+    this.#traffic.release(`port ${port}`);
   }
 
   #pluggedIndices(): [number, number][] {

@@ -6,6 +6,7 @@ import type { UnderlayHost } from '../datapath.ts';
 import type { Programs } from './loader.ts';
 import { type BpfMap, u32At, u32Bytes } from './maps.ts';
 import { interfaceName, requireInterface } from './sys.ts';
+import type { KernelTraffic } from './traffic.ts';
 
 const { host_entry: HOST, peer_entry: PEER } = STRUCTS;
 const HOST_INDEX_MAX = 0xffff;
@@ -13,6 +14,7 @@ const HOST_INDEX_MAX = 0xffff;
 export class KernelUnderlay {
   readonly #programs: Programs;
   readonly #byDevice: boolean;
+  readonly #traffic: KernelTraffic;
   readonly #hosts: BpfMap;
   readonly #peers: BpfMap;
   readonly #ports: BpfMap;
@@ -21,8 +23,9 @@ export class KernelUnderlay {
    * `byDevice`: transmit through the VXLAN device always. Takes over what is in the maps, and mends what a predecessor
    * that was killed left half done.
    */
-  constructor(programs: Programs, byDevice: boolean) {
+  constructor(programs: Programs, byDevice: boolean, traffic: KernelTraffic) {
     this.#programs = programs;
+    this.#traffic = traffic;
     this.#byDevice = byDevice;
     this.#hosts = programs.map('hosts');
     this.#peers = programs.map('peers');
@@ -31,6 +34,10 @@ export class KernelUnderlay {
       if (interfaceName(index) === undefined) programs.forget('underlay_ingress', index);
       else programs.attach('underlay_ingress', index);
     }
+    this.#hosts.forEach((key, value) => {
+      const view = new DataView(value.buffer, value.byteOffset);
+      traffic.adopt(`host ${u32At(key)}`, view.getUint32(HOST.at.traffic, true));
+    });
     const hosts = this.list();
     for (const name of new Set([...hosts.values()].map(({ interfaceName }) => interfaceName))) this.watch(name);
     for (const [index, host] of hosts) this.#write(index, host);
@@ -89,6 +96,7 @@ export class KernelUnderlay {
       view.setUint32(HOST.at.flags, flags, true);
       view.setUint32(HOST.at.ifindex, ifindex, true);
       view.setUint32(HOST.at.mtu, host.mtuBytes, true);
+      view.setUint32(HOST.at.traffic, this.#traffic.slotOf(`host ${index}`), true);
       bytes.set(addressBytes(host.local), HOST.at.local);
       bytes.set(addressBytes(host.remote), HOST.at.remote);
     }

@@ -6,6 +6,7 @@ import { FIELD, KEY_BYTES } from '../../../flow/fields.ts';
 import { keyOfFrame } from '../../../flow/key.ts';
 import { DROP, UP } from '../../../flow/reasons.ts';
 import { readU16 } from '../../../packet/address.ts';
+import { frameOf } from '../../../packet/words.ts';
 import { output } from '../../conformance/bed.ts';
 import {
   arp,
@@ -103,6 +104,63 @@ describe('the program, by test-run', { skip: whyNoKernelTests() }, () => {
     assert.equal(result.records.length, 1, words(result).join(', '));
     return result.records[0]!.frame;
   };
+
+  test('of two flows whose hashes meet the later one is there, and taking the other away leaves it', () => {
+    // Source and destination are a pair of factors: with seeds of 0 the hash of flows to 0.0.0.0 holds no source.
+    const seed = new Uint8Array(KEY_BYTES);
+    seed[0] = 1;
+    const run = new TestRun(seed);
+    open.push(run);
+    run.setDelivery(HERE, 'local');
+    const from = (source: string) =>
+      frameOf(`eth(02:00:00:00:00:01, 02:00:00:00:00:02) ip(${source}, 0.0.0.0) udp(4000, 53)`);
+    const [first, second] = [from('10.0.0.1'), from('10.0.0.2')];
+    const flowOf = (frame: Uint8Array) => ({
+      ...classOf(frame, PORT, ['source', 'destination']),
+      actions: [output(HERE)],
+    });
+    run.install([flowOf(first)]);
+    assert.deepEqual(words(run.run(PORT, first)), [`local ${HERE}`]);
+    assert.deepEqual(words(run.run(PORT, second)), [`up ${UP.miss}`], 'equal hashes are not equal keys');
+    run.install([flowOf(second)]);
+    assert.equal(run.flows().length, 1);
+    assert.deepEqual(words(run.run(PORT, first)), [`up ${UP.miss}`]);
+    run.remove([flowOf(first)]);
+    assert.deepEqual(words(run.run(PORT, second)), [`local ${HERE}`]);
+    run.remove([flowOf(second)]);
+    assert.deepEqual(run.flows(), []);
+  });
+
+  test('ports whose numbers meet in the table of places are all delivered, and one that goes leaves the others', () => {
+    const run = fresh();
+    const meeting = [HERE, HERE + NUMBERS.PLACES, HERE + 2 * NUMBERS.PLACES];
+    const reach = (): string[] => meeting.flatMap((number) => words(run.runInjected('deliver', number, udp4())));
+    const here = meeting.map((number) => `local ${number}`);
+    for (const number of meeting) run.setDelivery(number, 'local');
+    assert.deepEqual(reach(), here);
+    run.setDelivery(meeting[1]!, { host: HOST });
+    assert.deepEqual(reach(), [here[0], `tunnel ${meeting[1]!.toString(16)} to ${HOST}`, here[2]]);
+    run.setDelivery(meeting[0]!, undefined);
+    assert.deepEqual(reach(), [`drop ${DROP.noDelivery}`, `tunnel ${meeting[1]!.toString(16)} to ${HOST}`, here[2]]);
+    run.setDelivery(meeting[1]!, undefined);
+    run.setDelivery(meeting[0]!, 'local');
+    assert.deepEqual(reach(), [here[0], `drop ${DROP.noDelivery}`, here[2]]);
+  });
+
+  test('ports beyond the slots for traffic are counted all the same', () => {
+    const run = fresh();
+    for (let port = 100; port < 100 + NUMBERS.TRAFFIC_SLOTS; port++) run.setDelivery(port, 'local');
+    const last = 99 + NUMBERS.TRAFFIC_SLOTS;
+    const sent = (port: number): number | undefined =>
+      run.counters().find(({ kind, id }) => kind === 'portTx' && id === port)?.packets;
+    for (const port of [100, last]) run.runInjected('deliver', port, udp4());
+    assert.deepEqual([sent(100), sent(last)], [1, 1]);
+    run.setDelivery(100, undefined);
+    assert.equal(sent(100), undefined);
+    run.setDelivery(7000, { host: HOST });
+    run.setDelivery(7001, 'local');
+    assert.equal(sent(7001), undefined, 'a slot that was another port’s begins at 0');
+  });
 
   test('all programs are loaded within a second', () => {
     const start = performance.now();

@@ -1,17 +1,20 @@
 // The real program without a network: frames go through it by program test-run, and what an output would have done is
 // a record. Nothing is attached and nothing is pinned; a path across hosts is two runs. Needs root.
 
+import { randomFillSync } from 'node:crypto';
 import { bytesOf, NUMBERS, STRUCTS } from '../../contract.ts';
 import type { Counter, FloodGroup, FlowEntry, InstalledFlow, Miss, Sense } from '../../datapath.ts';
 import { KernelCounters } from '../counters.ts';
 import { readMiss } from '../ebpf.ts';
 import { KernelFloods } from '../floods.ts';
+import { seedIn } from '../flow-hash.ts';
 import { KernelFlows } from '../kernel-flows.ts';
 import { Programs, TEST_PROGRAM } from '../loader.ts';
 import { type BpfMap, u32Bytes } from '../maps.ts';
 import { Placement } from '../placement.ts';
 import { Ring } from '../ring.ts';
 import { SysError, testRun } from '../sys.ts';
+import { KernelTraffic } from '../traffic.ts';
 
 /** What would have left; `frame` with its tags in line. */
 export type OutputRecord =
@@ -41,11 +44,13 @@ export class TestRun {
   readonly #placement: Placement;
   readonly #floods: KernelFloods;
   readonly #counters: KernelCounters;
+  readonly #traffic: KernelTraffic;
   readonly #misses: Ring;
   readonly #records: Ring;
   #clockOffsetNs = 0n;
 
-  constructor() {
+  /** `seed` of the hash of flows: random unless a test wants names to meet. */
+  constructor(seed?: Uint8Array) {
     const settings = this.#map('settings');
     const { bytes, view } = bytesOf(SETTINGS.bytes);
     this.#settings = bytes;
@@ -56,14 +61,17 @@ export class TestRun {
       view.setUint32(SETTINGS.at[`${bucket}_rate`], AMPLE, true);
       view.setUint32(SETTINGS.at[`${bucket}_burst`], AMPLE, true);
     }
+    bytes.set(seed ?? randomFillSync(new Uint8Array(SETTINGS.size.hash_seed)), SETTINGS.at.hash_seed);
     settings.set(u32Bytes(0), bytes);
     this.#flows = new KernelFlows(
       { flows: this.#map('flows'), masks: this.#map('masks'), actions: this.#map('actions') },
       this.#programs.sizeOf('actions'),
       0,
       (at) => this.#set('masks_at', at),
+      seedIn(bytes, () => undefined),
     );
-    this.#placement = new Placement(this.#programs);
+    this.#traffic = new KernelTraffic(this.#map('traffic'));
+    this.#placement = new Placement(this.#programs, this.#traffic);
     this.#floods = new KernelFloods(this.#map('floods'), this.#map('members'));
     this.#counters = new KernelCounters(this.#map('counters'));
     this.#misses = new Ring(this.#map('misses').fd, this.#programs.sizeOf('misses'));
@@ -101,7 +109,7 @@ export class TestRun {
   }
 
   counters(): Counter[] {
-    return this.#counters.list();
+    return [...this.#counters.list(), ...this.#traffic.list()];
   }
 
   /** Counters of made-up rules until no more fit. */
@@ -157,12 +165,14 @@ export class TestRun {
 
   /** Mean time of one run over many, nanoseconds, the work around the program not counted. */
   measure(port: number, frame: Uint8Array, repeat: number): number {
+    this.#set('record_output', 0);
     const { nanosecondsPerRun } = testRun(
       this.#programs.program(TEST_PROGRAM),
       frame,
-      [NUMBERS.TEST_GUEST, port],
+      [NUMBERS.TEST_GUEST, port, this.#traffic.slotOf(`port ${port}`)],
       repeat,
     );
+    this.#set('record_output', 1);
     this.#take();
     return nanosecondsPerRun;
   }
