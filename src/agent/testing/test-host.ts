@@ -56,7 +56,7 @@ export class TestHost {
   beforeSimulate: (arrival: Arrival) => void = () => undefined;
   #revision = 1;
 
-  constructor(datapath = new FakeDatapath(), flows = new FlowTable()) {
+  constructor(datapath = new FakeDatapath(), flows = new FlowTable(), hostId = HERE) {
     this.datapath = datapath;
     this.flows = flows;
     const { log } = this;
@@ -67,10 +67,10 @@ export class TestHost {
       return simulate(arrival, ...world);
     };
     this.replica = new Replica({
-      hostId: HERE,
+      hostId,
       datapath,
       flows,
-      learned: new LearnedTable(HERE),
+      learned: new LearnedTable(hostId),
       journal: { append: (record) => this.journal.push(record) },
       statuses: this.statuses,
       simulate: this.simulate,
@@ -97,7 +97,7 @@ export class TestHost {
     const shared = { datapath, flows, replica, asker, simulate: this.simulate, now };
     this.sweeper = new Sweeper(shared);
     const random = () => this.chance;
-    this.advertisements = new Advertisements({ hostId: HERE, advertise, random, world: replica, ...shared });
+    this.advertisements = new Advertisements({ hostId, advertise, random, world: replica, ...shared });
     const { advertisements } = this;
     const solicited = advertisements.solicited.bind(advertisements);
     const answers = new AnswerLimiter();
