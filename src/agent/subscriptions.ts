@@ -12,8 +12,8 @@
 // as it is; then their flows are decided again, find it gone, and their next packets ask. With no server nothing is
 // released: nobody could bring it back.
 //
-// A use is a walk that comes to the device, or a flow in use that such a walk left. Both show by the same tag: whoever
-// comes to a device asks for the bridge or router itself before any port, chain or route of it.
+// A use is a flow in use whose walk came to the device, or a walk that came there and left no flow. Both show by the same
+// tag: whoever comes to a device asks for the bridge or router itself before any port, chain or route of it.
 //
 // Times are of the steady clock. On disk a use is an hour of the wall clock, rounded up and written once an hour, so
 // that the day goes on while no agent runs and does not start anew at each restart. A wall clock that was set back only
@@ -86,13 +86,13 @@ export class Subscriptions {
     return true;
   }
 
-  /** A walk, or a flow that was in use then, asked this. */
+  /** A flow that was in use then asked this. */
   use(question: string, usedAt: number): void {
     const device = this.#byQuestion.get(question);
     if (device !== undefined && device.usedAt < usedAt) device.usedAt = usedAt;
   }
 
-  /** The same for all that a walk asked. */
+  /** A walk that left no flow asked these. */
   walked(tags: readonly Tag[], now: number): void {
     if (this.#devices.size === 0) return;
     for (const { question } of tags) this.use(question, now);

@@ -127,7 +127,9 @@ export class Upcalls {
     const { asker, world, simulate } = this.#parts;
     this.counts.simulated++;
     const result = simulate(packet.arrival, world.topology, world.learned);
-    asker.subscriptions.walked(result.tags, now);
+    // Flows show at the sweep what devices they use; what leaves none shows it here.
+    const leavesFlow = result.cacheable && result.needs.length === 0 && !isException(packet);
+    if (!leavesFlow) asker.subscriptions.walked(result.tags, now);
 
     if (result.needs.length > 0) {
       world.learn(result.learn, now);
