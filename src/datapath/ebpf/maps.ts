@@ -63,7 +63,52 @@ export class BpfMap {
    * may be missed or seen.
    */
   forEach(visit: (key: Uint8Array, value: Uint8Array) => void): void {
-    let room = Math.min(BATCH_ENTRIES, this.#entries);
+    for (const batch of this.batches(BATCH_ENTRIES)) batch(visit);
+  }
+
+  /**
+   * The same in batches of up to `most` entries, each read when it is asked for. More only where more lie in one bucket
+   * of the map.
+   */
+  *batches(most: number): Generator<(visit: (key: Uint8Array, value: Uint8Array) => void) => void> {
+    for (const { keys, values, count } of this.#reads(most)) {
+      yield (visit) => {
+        for (let index = 0; index < count; index++) {
+          visit(
+            keys.subarray(index * this.keyBytes, (index + 1) * this.keyBytes),
+            values.subarray(index * this.valueBytes, (index + 1) * this.valueBytes),
+          );
+        }
+      };
+    }
+  }
+
+  /** Of an array with values of whole words: the entries that hold anything but zeros, without a look at each other one. */
+  forEachInUse(visit: (index: number, value: Uint8Array) => void): void {
+    const words = this.valueBytes / 8;
+    for (const { keys, values, count } of this.#reads(BATCH_ENTRIES)) {
+      const all = new BigUint64Array(values.buffer, 0, count * words);
+      let from = 0;
+      for (;;) {
+        const found = all.subarray(from).findIndex((word) => word !== 0n);
+        if (found < 0) break;
+        const index = Math.floor((from + found) / words);
+        visit(u32At(keys.subarray(index * 4)), values.subarray(index * this.valueBytes, (index + 1) * this.valueBytes));
+        from = (index + 1) * words;
+      }
+    }
+  }
+
+  entries(): [Uint8Array, Uint8Array][] {
+    const all: [Uint8Array, Uint8Array][] = [];
+    this.forEach((key, value) => {
+      all.push([key.slice(), value.slice()]);
+    });
+    return all;
+  }
+
+  *#reads(most: number): Generator<{ readonly keys: Uint8Array; readonly values: Uint8Array; readonly count: number }> {
+    let room = Math.min(most, this.#entries);
     let keys = new Uint8Array(room * this.keyBytes);
     let values = new Uint8Array(room * this.valueBytes);
     const count = new Uint32Array(1);
@@ -79,23 +124,10 @@ export class BpfMap {
         values = new Uint8Array(room * this.valueBytes);
         continue;
       }
-      for (let index = 0; index < count[0]; index++) {
-        visit(
-          keys.subarray(index * this.keyBytes, (index + 1) * this.keyBytes),
-          values.subarray(index * this.valueBytes, (index + 1) * this.valueBytes),
-        );
-      }
+      yield { keys, values, count: count[0] };
       if (result === 'end') return;
       from = next;
       next = next.slice();
     }
-  }
-
-  entries(): [Uint8Array, Uint8Array][] {
-    const all: [Uint8Array, Uint8Array][] = [];
-    this.forEach((key, value) => {
-      all.push([key.slice(), value.slice()]);
-    });
-    return all;
   }
 }

@@ -17,11 +17,9 @@ export class KernelPlaces {
   constructor(delivery: BpfMap, places: BpfMap) {
     this.#delivery = delivery;
     this.#places = places;
-    places.forEach((key, value) => {
-      const number = u32At(value);
-      if (number !== 0) this.#numbers.set(u32At(key), number);
-    });
-    for (const at of [...this.#numbers.keys()]) this.#clear(at);
+    const used: number[] = [];
+    places.forEachInUse((at) => used.push(at));
+    for (const at of used) this.#clear(at);
     this.forEach((port, entry) => {
       this.#bringNear(port, entry);
     });

@@ -34,9 +34,9 @@ export class KernelUnderlay {
       if (interfaceName(index) === undefined) programs.forget('underlay_ingress', index);
       else programs.attach('underlay_ingress', index);
     }
-    this.#hosts.forEach((key, value) => {
+    this.#hosts.forEachInUse((index, value) => {
       const view = new DataView(value.buffer, value.byteOffset);
-      traffic.adopt(`host ${u32At(key)}`, view.getUint32(HOST.at.traffic, true));
+      traffic.adopt(`host ${index}`, view.getUint32(HOST.at.traffic, true));
     });
     const hosts = this.list();
     for (const name of new Set([...hosts.values()].map(({ interfaceName }) => interfaceName))) this.watch(name);
@@ -56,18 +56,18 @@ export class KernelUnderlay {
   list(): Map<number, UnderlayHost> {
     const hosts = new Map<number, UnderlayHost>();
     const gone: number[] = [];
-    this.#hosts.forEach((key, value) => {
+    this.#hosts.forEachInUse((index, value) => {
       const remote = value.subarray(HOST.at.remote, HOST.at.remote + 16);
       if (isEmpty(remote)) return;
       const view = new DataView(value.buffer, value.byteOffset);
       const name = interfaceName(view.getUint32(HOST.at.ifindex, true));
       if (name === undefined) {
-        gone.push(u32At(key));
+        gone.push(index);
         return;
       }
       const six = (view.getUint32(HOST.at.flags, true) & NUMBERS.HOST_IPV6) !== 0;
       const address = (at: number): Ip => (six ? readIp6(value, at) : readIp4(value, at + 12));
-      hosts.set(u32At(key), {
+      hosts.set(index, {
         local: address(HOST.at.local),
         remote: address(HOST.at.remote),
         interfaceName: name,
