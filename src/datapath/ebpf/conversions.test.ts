@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { KEY_BYTES } from '../../flow/fields.ts';
 import { STRUCTS } from '../contract.ts';
 import { CONVERSIONS } from './conversions.ts';
-import { FlowHash, seedIn } from './flow-hash.ts';
+import { FlowHash, seedIn } from './tables/flow-hash.ts';
 
 /** Bytes of the entries of version 4: key and value. */
 const BEFORE = { ports: [4, 8], delivery: [4, 16], settings: [4, 64], flows: [KEY_BYTES, 32] } as const;

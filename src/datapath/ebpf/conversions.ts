@@ -3,7 +3,7 @@
 
 import { randomFillSync } from 'node:crypto';
 import { bytesOf, STRUCTS } from '../contract.ts';
-import { FlowHash, seedIn } from './flow-hash.ts';
+import { FlowHash, seedIn } from './tables/flow-hash.ts';
 
 /** Tables without which traffic would stop, or counts be lost; all others begin empty. */
 export const CARRIED = [

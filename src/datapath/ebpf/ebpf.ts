@@ -19,10 +19,7 @@ import {
   type UnderlayHost,
 } from '../datapath.ts';
 import type { Conversion } from './conversions.ts';
-import { KernelCounters } from './counters.ts';
 import { type Devices, devicesOf, ensureDevices } from './devices.ts';
-import { KernelFloods } from './floods.ts';
-import { seedIn } from './flow-hash.ts';
 import { Injector } from './inject.ts';
 import { KernelFlows } from './kernel-flows.ts';
 import { type Attachment, ensurePinDirectory, type Programs } from './loader.ts';
@@ -30,8 +27,11 @@ import { u32Bytes } from './maps.ts';
 import { Placement } from './placement.ts';
 import { Ring } from './ring.ts';
 import { interfaceIndex } from './sys.ts';
-import { KernelTraffic } from './traffic.ts';
-import { KernelUnderlay } from './underlay.ts';
+import { KernelCounters } from './tables/counters.ts';
+import { KernelFloods } from './tables/floods.ts';
+import { seedIn } from './tables/flow-hash.ts';
+import { KernelTraffic } from './tables/traffic.ts';
+import { KernelUnderlay } from './tables/underlay.ts';
 import { type Generation, openGeneration, type Replaced } from './versions.ts';
 
 export interface EbpfOptions {

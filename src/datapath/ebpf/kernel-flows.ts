@@ -8,10 +8,10 @@
 import { FIELD, type FlowKey, KEY_BYTES, maskedKey, sameBytes, setU32 } from '../../flow/fields.ts';
 import { bytesOf, NUMBERS, STRUCTS } from '../contract.ts';
 import { DatapathFull, type FlowEntry, type InstalledFlow } from '../datapath.ts';
-import { type ActionList, ActionSets } from './action-sets.ts';
-import { FlowHash } from './flow-hash.ts';
 import { type BpfMap, u32Bytes } from './maps.ts';
 import { SysError } from './sys.ts';
+import { type ActionList, ActionSets } from './tables/action-sets.ts';
+import { FlowHash } from './tables/flow-hash.ts';
 
 const VALUE = STRUCTS.flow_value;
 const NS_PER_MS = 1_000_000n;

@@ -4,9 +4,9 @@ import { bytesOf, NUMBERS, STRUCTS } from '../contract.ts';
 import type { Delivery } from '../datapath.ts';
 import type { Programs } from './loader.ts';
 import { type BpfMap, u32At, u32Bytes } from './maps.ts';
-import { KernelPlaces } from './places.ts';
 import { interfaceDriver, interfaceName, requireInterface } from './sys.ts';
-import type { KernelTraffic } from './traffic.ts';
+import { KernelPlaces } from './tables/places.ts';
+import type { KernelTraffic } from './tables/traffic.ts';
 
 const { port_entry: PORT, delivery_entry: DELIVERY } = STRUCTS;
 

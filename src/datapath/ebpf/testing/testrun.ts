@@ -4,17 +4,17 @@
 import { randomFillSync } from 'node:crypto';
 import { bytesOf, NUMBERS, STRUCTS } from '../../contract.ts';
 import type { Counter, FloodGroup, FlowEntry, InstalledFlow, Miss, Sense } from '../../datapath.ts';
-import { KernelCounters } from '../counters.ts';
 import { readMiss } from '../ebpf.ts';
-import { KernelFloods } from '../floods.ts';
-import { seedIn } from '../flow-hash.ts';
 import { KernelFlows } from '../kernel-flows.ts';
 import { Programs, TEST_PROGRAM } from '../loader.ts';
 import { type BpfMap, u32Bytes } from '../maps.ts';
 import { Placement } from '../placement.ts';
 import { Ring } from '../ring.ts';
 import { SysError, testRun } from '../sys.ts';
-import { KernelTraffic } from '../traffic.ts';
+import { KernelCounters } from '../tables/counters.ts';
+import { KernelFloods } from '../tables/floods.ts';
+import { seedIn } from '../tables/flow-hash.ts';
+import { KernelTraffic } from '../tables/traffic.ts';
 
 /** What would have left; `frame` with its tags in line. */
 export type OutputRecord =

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { KEY_BYTES } from '../../flow/fields.ts';
-import { bytesOf, STRUCTS } from '../contract.ts';
+import { KEY_BYTES } from '../../../flow/fields.ts';
+import { bytesOf, STRUCTS } from '../../contract.ts';
 import { FlowHash, seedIn } from './flow-hash.ts';
 
 const WORDS = KEY_BYTES / 4;

@@ -1,9 +1,9 @@
 // The counters of the kernel: read, and put away when their port goes. A counter lives in one value for each CPU.
 
-import { DROP_NAMES, UP } from '../../flow/reasons.ts';
-import { bytesOf, NUMBERS, STRUCTS } from '../contract.ts';
-import type { Counter, CounterKind } from '../datapath.ts';
-import { type BpfMap, possibleCpus } from './maps.ts';
+import { DROP_NAMES, UP } from '../../../flow/reasons.ts';
+import { bytesOf, NUMBERS, STRUCTS } from '../../contract.ts';
+import type { Counter, CounterKind } from '../../datapath.ts';
+import { type BpfMap, possibleCpus } from '../maps.ts';
 
 const KINDS: Readonly<Record<number, CounterKind>> = {
   [NUMBERS.COUNTER_PORT_RX]: 'portRx',

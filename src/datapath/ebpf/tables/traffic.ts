@@ -2,9 +2,9 @@
 // somebody's as long as an entry names it; there are fewer slots than ports may be, and who has none is counted in
 // `counters` like everything else.
 
-import { bytesOf, NUMBERS, STRUCTS } from '../contract.ts';
-import type { Counter, CounterKind } from '../datapath.ts';
-import { type BpfMap, possibleCpus, u32Bytes } from './maps.ts';
+import { bytesOf, NUMBERS, STRUCTS } from '../../contract.ts';
+import type { Counter, CounterKind } from '../../datapath.ts';
+import { type BpfMap, possibleCpus, u32Bytes } from '../maps.ts';
 
 const VALUE = STRUCTS.traffic_value;
 

@@ -1,11 +1,11 @@
 // Other hosts in the kernel: how each is reached, and whose tunnel packets are taken, on which interface.
 
-import { familyOf, type Ip, readIp4, readIp6, writeIp } from '../../packet/address.ts';
-import { bytesOf, NUMBERS, STRUCTS } from '../contract.ts';
-import type { UnderlayHost } from '../datapath.ts';
-import type { Programs } from './loader.ts';
-import { type BpfMap, u32At, u32Bytes } from './maps.ts';
-import { interfaceName, requireInterface } from './sys.ts';
+import { familyOf, type Ip, readIp4, readIp6, writeIp } from '../../../packet/address.ts';
+import { bytesOf, NUMBERS, STRUCTS } from '../../contract.ts';
+import type { UnderlayHost } from '../../datapath.ts';
+import type { Programs } from '../loader.ts';
+import { type BpfMap, u32At, u32Bytes } from '../maps.ts';
+import { interfaceName, requireInterface } from '../sys.ts';
 import type { KernelTraffic } from './traffic.ts';
 
 const { host_entry: HOST, peer_entry: PEER } = STRUCTS;

@@ -1,8 +1,8 @@
 // Where ports are: `delivery` is what holds, `places` holds as much of it as has room there, for quicker look-ups. An entry
 // of `places` goes before that of `delivery` changes and comes after, so the program never finds there what is not so.
 
-import { bytesOf, NUMBERS, STRUCTS } from '../contract.ts';
-import { type BpfMap, u32At, u32Bytes } from './maps.ts';
+import { bytesOf, NUMBERS, STRUCTS } from '../../contract.ts';
+import { type BpfMap, u32At, u32Bytes } from '../maps.ts';
 
 const { delivery_entry: DELIVERY, place: PLACE } = STRUCTS;
 const NOWHERE = bytesOf(PLACE.bytes).bytes;

@@ -2,10 +2,10 @@
 // An id that was given back rests before it is used again, so that no packet that is under way meets another list
 // under it; beyond that the program checks the generation, which is new for each list.
 
-import type { Action } from '../../flow/actions.ts';
-import { ACTIONS_MAX, bytesOf, decodeActions, encodeActions, NUMBERS, STRUCTS } from '../contract.ts';
-import { DatapathFull } from '../datapath.ts';
-import { type BpfMap, u32Bytes } from './maps.ts';
+import type { Action } from '../../../flow/actions.ts';
+import { ACTIONS_MAX, bytesOf, decodeActions, encodeActions, NUMBERS, STRUCTS } from '../../contract.ts';
+import { DatapathFull } from '../../datapath.ts';
+import { type BpfMap, u32Bytes } from '../maps.ts';
 
 const REST_MS = 1000;
 const SET_STEP_BYTES = STRUCTS.action_set.size.step;

@@ -3,9 +3,9 @@
 //
 //   flood ──► 64 members, 64 hosts ──next──► continuation ──► …        member ──► flood
 
-import { bytesOf, NUMBERS, STRUCTS } from '../contract.ts';
-import type { FloodGroup } from '../datapath.ts';
-import { type BpfMap, u32At, u32Bytes } from './maps.ts';
+import { bytesOf, NUMBERS, STRUCTS } from '../../contract.ts';
+import type { FloodGroup } from '../../datapath.ts';
+import { type BpfMap, u32At, u32Bytes } from '../maps.ts';
 
 const FLOOD = STRUCTS.flood_entry;
 
