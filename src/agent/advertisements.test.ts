@@ -72,6 +72,19 @@ function setPort(host: TestHost, n: number, fields: Partial<Port>): void {
   host.takeInjected();
 }
 
+test('a router speaks when there is somebody to hear it: nothing goes to ports that are not plugged yet', () => {
+  const host = fresh();
+  for (const port of [5, 6]) host.unplugged.add(port);
+  assert.deepEqual(pass(host, 40_000), []);
+  host.unplugged.delete(5);
+  const sent = pass(host, 48_000);
+  assert.equal(sent.length, 3, 'all of the first ones are still to be said');
+  assert.ok(
+    sent.every((line) => line.includes('deliver 5')),
+    sent.join(),
+  );
+});
+
 test('a router that begins advertises itself three times within 16 seconds of each other, then at its interval', () => {
   const host = fresh();
   host.chance = 0;

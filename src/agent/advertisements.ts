@@ -20,6 +20,8 @@ export interface AdvertisementParts {
   readonly world: Pick<World, 'topology' | 'learned'>;
   readonly simulate: Simulate;
   readonly advertise: Advertise;
+  /** Whether packets can be delivered to a port of this host. */
+  readonly isPlugged: (port: number) => boolean;
   /** From 0 up to 1. */
   readonly random: () => number;
 }
@@ -31,6 +33,8 @@ const BETWEEN_MULTICASTS_MS = 3000;
 const ANSWER_DELAY_MS = 500;
 const LEAST_INTERVAL_MS = 3000;
 const SHORT_INTERVAL_SECONDS = 9;
+/** While there is no guest to speak to. */
+const NOBODY_HERE_MS = 1000;
 /** Of the largest interval the least one is this part; of a short one the other. */
 const LEAST_PART = 0.33;
 const LEAST_PART_OF_SHORT = 0.75;
@@ -144,6 +148,13 @@ export class Advertisements {
     const { advertise, world } = this.#parts;
     const { topology, learned } = world;
     const settings = advertiser.node.object.routerAdvertisement!;
+    const packets = advertise(portId, topology, learned, false)
+      .filter(({ to }) => this.#isForGuestsHere(to))
+      .flatMap((born) => this.#toGuestsHere(born));
+    if (packets.length === 0) {
+      advertiser.dueAt = now + NOBODY_HERE_MS;
+      return [];
+    }
     advertiser.lastAt = now;
     advertiser.initial = Math.max(0, advertiser.initial - 1);
     const intervalMs = this.#intervalMs(settings.intervalSeconds);
@@ -154,9 +165,7 @@ export class Advertisements {
         : advertise(portId, topology, learned, true)
             .filter(({ to }) => this.#isForGuestsHere(to))
             .map((born) => ({ born, flooded: topology.bridgeByFlood(born.to) !== undefined }));
-    return advertise(portId, topology, learned, false)
-      .filter(({ to }) => this.#isForGuestsHere(to))
-      .flatMap((born) => this.#toGuestsHere(born));
+    return packets;
   }
 
   #intervalMs(largestSeconds: number): number {
@@ -183,13 +192,13 @@ export class Advertisements {
 
   /** The copies of a frame for ports of this host; a flood is decided for each member, as a receiving host does. */
   #toGuestsHere({ to, frame }: Born): Injection[] {
-    const { hostId, world, simulate } = this.#parts;
+    const { hostId, world, simulate, isPlugged } = this.#parts;
     const { topology, learned } = world;
     const bridge = topology.bridgeByFlood(to);
-    if (bridge === undefined) return [{ sense: 'deliver', number: to, frame }];
+    if (bridge === undefined) return isPlugged(to) ? [{ sense: 'deliver', number: to, frame }] : [];
     return bridge.members.flatMap((id) => {
       const member = topology.port(id);
-      if (member?.binding?.hostId !== hostId) return [];
+      if (member?.binding?.hostId !== hostId || !isPlugged(member.number)) return [];
       const { key } = keyOfFrame(frame, member.number, to);
       if (key === undefined) return [];
       const { actions } = simulate({ key, frame, lengthBytes: lengthAtMtu(frame) }, topology, learned);

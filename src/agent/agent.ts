@@ -147,6 +147,7 @@ class RunningAgent implements Agent {
       world: this.#replica,
       simulate: this.#simulate,
       advertise,
+      isPlugged: (port) => this.#wiring.isPlugged(port),
       random: options.random,
     });
     this.#upcalls = new Upcalls({

@@ -175,6 +175,10 @@ export class Ports {
     return this.#retryAt;
   }
 
+  isPlugged(port: number): boolean {
+    return this.#actual.plugs.has(port);
+  }
+
   /** What a predecessor left, so that it is kept where it is still wanted and taken back where not. */
   adopt(interfaces: ReadonlyMap<string, InterfaceInfo>): void {
     const { datapath } = this.#options;

@@ -109,6 +109,10 @@ export class HostWiring {
     });
   }
 
+  isPlugged(port: number): boolean {
+    return this.#ports.isPlugged(port);
+  }
+
   restoreIndex(hostId: Id, index: number): void {
     this.#indices.set(hostId, index);
   }

@@ -37,6 +37,8 @@ export class TestHost {
   wallStart = Date.UTC(2026, 0, 1);
   readonly done: number[] = [];
   readonly journal: JournalRecord[] = [];
+  /** Ports that are bound here and not plugged. */
+  readonly unplugged = new Set<number>();
   readonly datapath: FakeDatapath;
   readonly log = memoryLog();
   readonly flows: FlowTable;
@@ -97,7 +99,8 @@ export class TestHost {
     const shared = { datapath, flows, replica, asker, simulate: this.simulate, now };
     this.sweeper = new Sweeper(shared);
     const random = () => this.chance;
-    this.advertisements = new Advertisements({ hostId, advertise, random, world: replica, ...shared });
+    const isPlugged = (port: number) => !this.unplugged.has(port);
+    this.advertisements = new Advertisements({ hostId, advertise, isPlugged, random, world: replica, ...shared });
     const { advertisements } = this;
     const solicited = advertisements.solicited.bind(advertisements);
     const answers = new AnswerLimiter();
