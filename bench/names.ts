@@ -9,8 +9,8 @@ export type JobName = keyof typeof JOBS;
 
 export const CONTENDERS = {
   limit: 'plain forwarding by Linux through both hosts, no tunnel: a bridge for l2, routes for l3',
-  linux: 'VXLAN device, with a bridge for l2 and routes on both hosts for l3',
-  ovn: 'OVN, Geneve, user-space datapath of Open vSwitch; its guests send without offloads',
+  linux: 'VXLAN device without GRO of its own, with a bridge for l2 and routes on both hosts for l3',
+  ovn: 'OVN, Geneve, user-space datapath of Open vSwitch (in no sender’s CPU time); its guests send without offloads',
   ayatori: 'Ayatori',
 } as const;
 export type ContenderName = keyof typeof CONTENDERS;
@@ -27,6 +27,13 @@ export const METRICS = {
   tcp4: { unit: 'Gbit/s', what: 'iperf3, four streams', better: 'more', digits: 1 },
   udp64: { unit: 'kpps', what: 'frames of 64 bytes received, one flow', better: 'more', digits: 0 },
   conn: { unit: 'k/s', what: 'connect, request, response, close; 32 at a time', better: 'more', digits: 1 },
+  udp64_cpu: {
+    unit: 'ns',
+    what: "CPU time of udp64's sender for a frame, the way included",
+    better: 'less',
+    digits: 0,
+  },
+  conn_cpu: { unit: 'µs', what: "CPU time of conn's client for a connection", better: 'less', digits: 1 },
   rr_p50: { unit: 'µs', what: 'one byte to and fro over TCP, median', better: 'less', digits: 0 },
   rr_p99: { unit: 'µs', what: 'the same, 99 of 100', better: 'less', digits: 0 },
 } as const satisfies Record<string, MetricFacts>;

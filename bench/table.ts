@@ -55,8 +55,8 @@ export function formatCircumstances({ rounds, othersCpus }: Circumstances): stri
 }
 
 export const formatLegend = (contenders: readonly ContenderName[]): string[] => [
-  ...contenders.map((name) => `  ${name.padEnd(8)} ${CONTENDERS[name]}`),
-  ...METRIC_NAMES.map((name) => `  ${name.padEnd(8)} ${METRICS[name].what}, ${METRICS[name].unit}`),
+  ...contenders.map((name) => `  ${name.padEnd(9)} ${CONTENDERS[name]}`),
+  ...METRIC_NAMES.map((name) => `  ${name.padEnd(9)} ${METRICS[name].what}, ${METRICS[name].unit}`),
 ];
 
 export const titleOf = (job: JobName, what: string, segmented: boolean): string =>
