@@ -15,11 +15,12 @@ import { AgentStream } from '../client/stream.ts';
 import { BUDGETS, type Datapath } from '../datapath/datapath.ts';
 import { FlowTable } from '../flow/table.ts';
 import { type Log, sparingLog } from '../lib/log.ts';
+import type { Lesson } from '../simulate/result.ts';
 import { advertise, simulate, solicit } from '../simulate/simulate.ts';
 import type { Id } from '../topology/resource.ts';
 import { type AgentFrame, type ServerFrame, WIRE_VERSION } from '../topology/wire.ts';
 import { Advertisements } from './advertisements.ts';
-import { audit } from './audit.ts';
+import { Audits } from './audit.ts';
 import { type HostIdentity, loadIdentity } from './host/identity.ts';
 import { type Machine, thisMachine } from './host/interfaces.ts';
 import { Journal } from './host/journal.ts';
@@ -27,13 +28,14 @@ import { type KernelSettings, kernelDatapath } from './host/kernel.ts';
 import { answerRequest } from './host/requests.ts';
 import { StatusBook } from './host/status.ts';
 import { HostWiring } from './host/wiring.ts';
+import { type KnowledgeFrame, UnusableFrame } from './knowledge.ts';
 import { LearnedTable } from './learned.ts';
 import { SLICE_MS, STALE_MISS_MS, TICK_MS } from './limits.ts';
 import { AnswerLimiter } from './packet/answers.ts';
 import { Asker } from './packet/asking.ts';
 import { deviceQuestion, ParkingLot } from './packet/parking.ts';
 import { rehearse } from './rehearsal.ts';
-import { type KnowledgeFrame, Replica } from './replica.ts';
+import { Replica } from './replica.ts';
 import { Subscriptions } from './subscriptions.ts';
 import { Sweeper } from './sweep.ts';
 import { type Simulate, Upcalls } from './upcalls.ts';
@@ -89,6 +91,7 @@ class RunningAgent implements Agent {
   readonly #advertisements: Advertisements;
   readonly #sweeper: Sweeper;
   readonly #wiring: HostWiring;
+  readonly #audits: Audits;
   #stream: AgentStream | undefined;
   #waiting: Promise<void> | undefined;
   #wake: () => void = () => undefined;
@@ -175,6 +178,16 @@ class RunningAgent implements Agent {
       onChange: () => this.#wake(),
       onLeft: (deviceId) => this.#subscriptions.ask(deviceId, now()),
     });
+    this.#audits = new Audits({
+      datapath,
+      world: () => {
+        const { topology, learned } = this.#replica;
+        const wouldTeach = (lesson: Lesson) => learned.wouldTeach(lesson, now());
+        return { hostId, topology, learned, wouldTeach, simulate: this.#simulate };
+      },
+      settled: () => this.#replica.settled,
+      answer: (frame) => this.#send(frame),
+    });
   }
 
   /** From the disk and the kernel first, then with a server. */
@@ -196,7 +209,10 @@ class RunningAgent implements Agent {
       log: this.#log,
       onOpen: () => this.#greeting(),
       onFrame: (frame) => this.#receive(frame),
-      onClose: () => this.#replica.disconnected(),
+      onClose: () => {
+        this.#replica.disconnected();
+        this.#audits.forget();
+      },
     });
     this.#running = this.#run();
   }
@@ -223,9 +239,14 @@ class RunningAgent implements Agent {
   /** One turn of the thread. True when there is more to do at once. */
   #turn(): boolean {
     try {
-      if (this.#replica.loaded) return this.#work();
+      return this.#replica.loaded ? this.#work() : this.#replica.slice(now() + SLICE_MS);
     } catch (error) {
-      this.#log.error('a turn of the agent failed; the next one goes on', { error });
+      if (error instanceof UnusableFrame) {
+        this.#log.error('a frame of the server makes no sense; connecting anew', { error });
+        this.#stream?.reconnect();
+      } else {
+        this.#log.error('a turn of the agent failed; the next one goes on', { error });
+      }
     }
     return false;
   }
@@ -245,7 +266,18 @@ class RunningAgent implements Agent {
       if (this.#journal.outgrown) this.#rewriteJournal();
     }
     for (const frame of this.#stream?.connected ? this.#statuses.changes() : []) this.#send(frame);
-    return packets > 0 || more;
+    return this.#unhurried() || packets > 0 || more;
+  }
+
+  /** A part of a slice for what nobody waits for. True when there is more of it. */
+  #unhurried(): boolean {
+    const deadline = now() + SLICE_MS / 2;
+    for (;;) {
+      const rewrites = this.#journal.step();
+      const audits = this.#audits.step();
+      if (!rewrites && !audits) return false;
+      if (now() >= deadline) return true;
+    }
   }
 
   /** Until a packet comes up, something else happens, or the clock has work. */
@@ -267,31 +299,23 @@ class RunningAgent implements Agent {
         this.#replica.receive(frame);
         break;
       case 'subscribed':
-        this.#subscriptions.sent(frame.deviceIds);
-        this.#replica.touch(frame.deviceIds.map((id) => ({ question: deviceQuestion(id) })));
+        this.#replica.after(() => {
+          this.#subscriptions.sent(frame.deviceIds);
+          this.#replica.touch(frame.deviceIds.map((id) => ({ question: deviceQuestion(id) })));
+        });
         break;
       case 'heartbeat':
         break;
       case 'request':
-        this.#answer(frame);
+        if (frame.method === 'audit') this.#audits.ask(frame.id);
+        else this.#answer(frame);
         break;
     }
     this.#wake();
   }
 
   #answer(frame: Extract<ServerFrame, { kind: 'request' }>): void {
-    const { topology, learned } = this.#replica;
-    const report = () => {
-      // What is still to be rechecked may differ: that is done first, whatever it takes.
-      while (this.#replica.slice(Number.POSITIVE_INFINITY));
-      return audit(this.#datapath.flows(), {
-        hostId: this.hostId,
-        topology,
-        learned,
-        wouldTeach: (lesson) => learned.wouldTeach(lesson, now()),
-        simulate: this.#simulate,
-      });
-    };
+    const { topology } = this.#replica;
     const counts = () => ({ ...this.#upcalls.counts, ...this.#replica.counts, waiting: this.#parking.size });
     const drops = () => this.#upcalls.drops.list();
     const hostIdOf = (index: number) => this.#wiring.hostIdOf(index);
@@ -299,7 +323,6 @@ class RunningAgent implements Agent {
       datapath: this.#datapath,
       flows: this.#flows,
       topology: () => topology,
-      audit: report,
       counts,
       drops,
       hostIdOf,
@@ -333,8 +356,13 @@ class RunningAgent implements Agent {
         case 'hostIndex':
           this.#wiring.restoreIndex(record.hostId, record.index);
           break;
+        case 'disconnected':
+          this.#replica.disconnected();
+          break;
       }
     });
+    // Of what came in halves the rest will never come.
+    this.#replica.disconnected();
   }
 
   /** A frame that did harm when it came is on disk all the same: it must not do it again at every start. */
@@ -348,7 +376,7 @@ class RunningAgent implements Agent {
 
   #rewriteJournal(): void {
     const subscriptions = this.#subscriptions.records(now());
-    this.#journal.rewrite([...this.#wiring.records(), ...subscriptions, ...this.#replica.records()]);
+    this.#journal.rewrite(chain(this.#wiring.records(), subscriptions, this.#replica.records()));
   }
 
   /** What came up while no agent was there: senders have tried again since, or given up. */
@@ -359,4 +387,8 @@ class RunningAgent implements Agent {
     };
     while (!fresh());
   }
+}
+
+function* chain<T>(...lists: readonly Iterable<T>[]): Iterable<T> {
+  for (const list of lists) yield* list;
 }

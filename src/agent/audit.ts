@@ -1,16 +1,19 @@
 // Does the kernel do what a fresh agent would compute? Every installed flow is simulated again from its own key: the
 // actions must be equal, the mask must hold every bit that the walk marked, and there must be nothing left to learn.
-// Run when no rechecks are pending: what is pending is allowed to differ.
+//
+// Flows are read and compared a page at a time, between packets, and only when no rechecks are pending: what is pending
+// is allowed to differ. So a flow that changed meanwhile is compared as it is then, with what is known then.
 
 import { isDeepStrictEqual } from 'node:util';
-import type { FlowEntry } from '../datapath/datapath.ts';
+import type { Datapath, FlowEntry } from '../datapath/datapath.ts';
 import type { Action } from '../flow/actions.ts';
 import { maskCovers } from '../flow/fields.ts';
 import { formatActions, formatMatch } from '../flow/format.ts';
+import { atOnce, type Steps } from '../lib/steps.ts';
 import type { Learned, Lesson } from '../simulate/result.ts';
 import type { Topology } from '../topology/nodes.ts';
 import type { Id } from '../topology/resource.ts';
-import type { AuditDifference, AuditReport } from '../topology/wire.ts';
+import type { AgentFrame, AuditDifference, AuditReport } from '../topology/wire.ts';
 import { arrivalOfKey } from './packet/arrival.ts';
 import type { Simulate } from './upcalls.ts';
 
@@ -26,15 +29,76 @@ export interface AuditWorld {
 }
 
 /** Compares all of them, in one go. */
-export function audit(flows: readonly FlowEntry[], world: AuditWorld): AuditReport {
+export const audit = (flows: readonly FlowEntry[], world: AuditWorld): AuditReport =>
+  atOnce(auditing([flows], () => world));
+
+/**
+ * Compares page by page, each as it is when it is asked for, by what is known then. The revision of the report is that
+ * of the start: all was compared at this one or a later.
+ */
+export function* auditing(pages: Iterable<readonly FlowEntry[]>, worldNow: () => AuditWorld): Steps<AuditReport> {
+  const { hostId, topology } = worldNow();
   const differences: AuditDifference[] = [];
-  for (const flow of flows) {
-    const expected = expectedInstead(flow, world);
-    if (expected === undefined) continue;
-    differences.push({ flow: formatMatch(flow.key, flow.mask), installed: formatActions(flow.actions), expected });
-    if (differences.length === DIFFERENCES_MAX) break;
+  let flows = 0;
+  for (const page of pages) {
+    flows += page.length;
+    const world = worldNow();
+    for (const flow of page) {
+      const expected = expectedInstead(flow, world);
+      if (expected === undefined || differences.length === DIFFERENCES_MAX) continue;
+      differences.push({ flow: formatMatch(flow.key, flow.mask), installed: formatActions(flow.actions), expected });
+    }
+    yield;
   }
-  return { hostId: world.hostId, revision: world.topology.revision, flows: flows.length, differences };
+  return { hostId, revision: topology.revision, flows, differences };
+}
+
+export interface AuditParts {
+  readonly datapath: Pick<Datapath, 'flowPages'>;
+  readonly world: () => AuditWorld;
+  /** No recheck is pending. */
+  readonly settled: () => boolean;
+  readonly answer: (frame: Extract<AgentFrame, { kind: 'answer' }>) => void;
+}
+
+/** The audits that a server asked for, one after the other. */
+export class Audits {
+  readonly #parts: AuditParts;
+  /** Numbers of requests. */
+  readonly #asked: number[] = [];
+  #steps: Steps<AuditReport> | undefined;
+
+  constructor(parts: AuditParts) {
+    this.#parts = parts;
+  }
+
+  ask(requestId: number): void {
+    this.#asked.push(requestId);
+  }
+
+  /** Nobody is there any more who asked. */
+  forget(): void {
+    this.#asked.length = 0;
+    this.#steps = undefined;
+  }
+
+  /** One page of an audit; false when nothing can be done now. */
+  step(): boolean {
+    const [id] = this.#asked;
+    const { datapath, world, settled, answer } = this.#parts;
+    if (id === undefined || !settled()) return false;
+    try {
+      this.#steps ??= auditing(datapath.flowPages(), world);
+      const step = this.#steps.next();
+      if (step.done !== true) return true;
+      answer({ kind: 'answer', id, result: step.value });
+    } catch (error) {
+      answer({ kind: 'answer', id, error: (error as Error).message });
+    }
+    this.#asked.shift();
+    this.#steps = undefined;
+    return this.#asked.length > 0;
+  }
 }
 
 /** What should be there in its place; undefined when all is right. */

@@ -6,6 +6,7 @@
 // our own makes ours yield: the guest has moved. If it has not, its next packet says so.
 
 import type { Touch } from '../flow/tags.ts';
+import { eachOf, type Steps } from '../lib/steps.ts';
 import { formatIp, formatMac, type Ip, type Mac, parseIp, parseMac } from '../packet/address.ts';
 import { QUESTION } from '../simulate/question.ts';
 import type { Learned, Lesson } from '../simulate/result.ts';
@@ -141,19 +142,24 @@ export class LearnedTable implements Learned {
   }
 
   /**
-   * All that other hosts say, after a time without a server. Own lessons from before `connectedUntil` yield to claims;
-   * those from after it are later than anything in the snapshot.
+   * All that other hosts say, after a time without a server; `heard` is told what that alters, question by question. Own
+   * lessons from before `connectedUntil` yield to claims; those from after it are later than anything in the snapshot.
    */
-  remoteSnapshot(statuses: readonly HostedStatus[], connectedUntil: number, now: number): LearnedChange {
-    const change = nothing();
+  *remoteSnapshot(
+    statuses: readonly HostedStatus[],
+    connectedUntil: number,
+    now: number,
+    heard: (change: LearnedChange) => void,
+  ): Steps<void> {
     const claims = new Map<string, Map<Id, Claim>>();
-    for (const { hostId, status } of statuses) {
+    yield* eachOf(statuses, ({ hostId, status }) => {
       const parsed = hostId === this.#hostId ? undefined : parseStatus(status);
-      if (parsed === undefined) continue;
+      if (parsed === undefined) return;
       const hosts = claims.get(parsed.question) ?? new Map<Id, Claim>();
       claims.set(parsed.question, hosts.set(hostId, parsed.claim));
-    }
-    for (const question of new Set([...this.#remote.keys(), ...claims.keys()])) {
+    });
+    const replace = (question: string): void => {
+      const change = nothing();
       this.#watch(question, change, () => {
         const hosts = claims.get(question);
         if (hosts === undefined) this.#remote.delete(question);
@@ -164,8 +170,12 @@ export class LearnedTable implements Learned {
           this.#yield(question, latest, change, now);
         }
       });
-    }
-    return change;
+      if (change.touches.length + change.del.length > 0) heard(change);
+    };
+    yield* eachOf(this.#remote.keys(), (question) => {
+      if (!claims.has(question)) replace(question);
+    });
+    yield* eachOf(claims.keys(), replace);
   }
 
   /** A flow whose walk asked the question, and whose packets come from `source`, was last used at `usedAt`. */
@@ -235,8 +245,8 @@ export class LearnedTable implements Learned {
   }
 
   /** Own entries, as the status that is published and kept on disk. */
-  own(): LearnedStatus[] {
-    return [...this.#own.values()].map((own) => own.status);
+  *own(): Iterable<LearnedStatus> {
+    for (const { status } of this.#own.values()) yield status;
   }
 
   /** Takes back what this host kept on disk, in the order of writing; any claim of another host is later than that. */

@@ -117,7 +117,7 @@ function play(now: () => number, log: Log): UpcallCounts {
     evict: () => false,
     log,
   });
-  replica.receive({ kind: 'snapshot', revision: 1, put: CLOUD, status: [], more: false });
+  replica.apply({ kind: 'snapshot', revision: 1, put: CLOUD, status: [], more: false });
   const frames = PLAY.map(({ words }) => frameOf(words));
   for (let round = 0; round < ROUNDS; round++) {
     PLAY.forEach((line, at) => {

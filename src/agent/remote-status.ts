@@ -41,12 +41,9 @@ export class RemoteStatus {
     return dropped;
   }
 
-  clear(): void {
-    this.#subjects.clear();
-  }
-
-  all(): HostedStatus[] {
-    return [...this.#subjects.values()].flatMap((statuses) => [...statuses.values()]);
+  /** One by one; what comes and goes meanwhile may be in it or not. */
+  *all(): Iterable<HostedStatus> {
+    for (const statuses of this.#subjects.values()) yield* statuses.values();
   }
 }
 

@@ -347,7 +347,7 @@ test('a frame is on disk before it is applied, and the records bring another age
     }
     assert.equal(again.replica.topology.revision, 2);
     assert.equal(again.replica.topology.objects('port').size, 2);
-    assert.deepEqual(again.replica.learned.own(), host.replica.learned.own());
+    assert.deepEqual([...again.replica.learned.own()], [...host.replica.learned.own()]);
   }
 });
 

@@ -2,7 +2,7 @@
 //
 //   frame of the server
 //     → journal                    one checksummed record, before anything else
-//     → topology                   a new immutable snapshot that shares what did not change
+//     → topology                   a new immutable snapshot that shares what did not change (knowledge.ts)
 //     → touched questions          what the change may have answered anew
 //     → flows with those tags      queued, and simulated again in slices between packets:
 //          the same actions          nothing to do
@@ -22,23 +22,17 @@ import type { Log } from '../lib/log.ts';
 import type { Ip } from '../packet/address.ts';
 import type { Lesson, Result } from '../simulate/result.ts';
 import { touchedBy } from '../simulate/touch.ts';
-import { KIND_NAMES, type Resource, type ResourceRef } from '../topology/kinds.ts';
 import type { Topology } from '../topology/nodes.ts';
 import type { Id } from '../topology/resource.ts';
-import { applyChanges, emptyTopology } from '../topology/snapshot.ts';
 import type { PortStatus } from '../topology/status.ts';
-import type { HostedStatus, ServerFrame } from '../topology/wire.ts';
 import { sameActions } from './audit.ts';
 import type { Journal, JournalRecord } from './host/journal.ts';
 import type { StatusBook } from './host/status.ts';
+import { chunks, Knowledge, type KnowledgeFrame } from './knowledge.ts';
 import type { LearnedChange, LearnedStatus, LearnedStatusRef, LearnedTable } from './learned.ts';
+import { SLICE_MS } from './limits.ts';
 import { arrivalOfKey } from './packet/arrival.ts';
-import { RemoteStatus } from './remote-status.ts';
 import type { Simulate } from './upcalls.ts';
-
-export type KnowledgeFrame = Extract<ServerFrame, { kind: 'snapshot' | 'change' | 'status' }>;
-type SnapshotFrame = Extract<ServerFrame, { kind: 'snapshot' }>;
-type ChangeFrame = Extract<ServerFrame, { kind: 'change' }>;
 
 export interface ReplicaParts {
   readonly hostId: Id;
@@ -80,11 +74,7 @@ export class Replica {
   readonly learned: LearnedTable;
   readonly counts: ReplicaCounts = { rechecked: 0, replaced: 0, deleted: 0 };
   readonly #parts: ReplicaParts;
-  #topology: Topology = emptyTopology();
-  #loaded = false;
-  readonly #remote = new RemoteStatus();
-  readonly #snapshotParts: SnapshotFrame[] = [];
-  readonly #changeParts: ChangeFrame[] = [];
+  readonly #knowledge: Knowledge;
   /** In order of arrival; a flow that is touched again keeps its place, since it is decided by what is known then. */
   readonly #queue = new Set<Queued>();
   /** To be written at the end of the slice … */
@@ -92,21 +82,30 @@ export class Replica {
   #removals: FlowName[] = [];
   /** … and when the whole change was decided, with the flows that they stand in for. */
   readonly #admissions = new Map<Flow, readonly FlowName[]>();
-  /** Until when other hosts' claims were heard. */
-  #connectedUntil = 0;
 
   constructor(parts: ReplicaParts) {
     this.#parts = parts;
     this.learned = parts.learned;
+    this.#knowledge = new Knowledge({
+      hostId: parts.hostId,
+      now: parts.now,
+      onUnfounded: (revision) => parts.log.warn('a change came before the first snapshot and is ignored', { revision }),
+      onPlaces: () => parts.onPlaces(),
+      onChanges: (changes) => this.touch(changes.map(touchedBy)),
+      onClaims: (statuses, heardUntil) =>
+        this.learned.remoteSnapshot(statuses, heardUntil, parts.now(), (change) => this.#learned(change)),
+      onStatus: (put, del) => this.#learned(this.learned.remote(put, del, parts.now())),
+      onRevision: (revision) => this.#queue.add({ kind: 'milestone', revision }),
+    });
   }
 
   get topology(): Topology {
-    return this.#topology;
+    return this.#knowledge.topology;
   }
 
   /** False until a topology came, from the disk or a server: packets wait in the ring so long. */
   get loaded(): boolean {
-    return this.#loaded;
+    return this.#knowledge.loaded;
   }
 
   /** Rechecks that are not done. */
@@ -114,10 +113,14 @@ export class Replica {
     return this.#queue.size;
   }
 
+  /** Nothing that came is on its way to the flows. */
+  get settled(): boolean {
+    return this.#queue.size === 0 && !this.#knowledge.busy;
+  }
+
   /** Whether that host says that the port is up there. */
   isUp(hostId: Id, portId: Id): boolean {
-    const known = this.#remote.get(hostId, 'port', portId);
-    return known?.kind === 'port' && known.state === 'up';
+    return this.#knowledge.isUp(hostId, portId);
   }
 
   /**
@@ -125,38 +128,34 @@ export class Replica {
    * elsewhere: one that comes back is claimed anew.
    */
   word(portId: Id): PortStatus | undefined {
-    const word = this.#remote.get(this.#parts.hostId, 'port', portId);
-    return word?.kind === 'port' ? word : undefined;
+    return this.#knowledge.word(portId);
   }
 
-  /** A frame of the server. It is on disk before it is applied. */
+  /**
+   * A frame of the server. It is on disk before it is applied: within this call as far as a slice goes, the rest in
+   * slices. Throws, now or there, when it makes no sense.
+   */
   receive(frame: KnowledgeFrame): void {
     this.#parts.journal.append({ kind: 'frame', frame });
-    this.apply(frame);
+    this.#knowledge.take(frame);
+    this.#know(this.#parts.now() + SLICE_MS);
   }
 
-  /** A frame that is on disk. */
+  /** A frame that is on disk, and all that it does. */
   apply(frame: KnowledgeFrame): void {
-    switch (frame.kind) {
-      case 'snapshot':
-        this.#snapshotParts.push(frame);
-        if (!frame.more) this.#swap(this.#snapshotParts.splice(0));
-        break;
-      case 'change':
-        this.#changeParts.push(frame);
-        if (!frame.more) this.#change(this.#changeParts.splice(0));
-        break;
-      case 'status':
-        this.#heard(frame.put, frame.del);
-        break;
-    }
+    this.#knowledge.take(frame);
+    this.#know(Number.POSITIVE_INFINITY);
+  }
+
+  /** Runs when all that was received before has been applied. */
+  after(run: () => void): void {
+    this.#knowledge.after(run);
+    this.#know(this.#parts.now() + SLICE_MS);
   }
 
   /** The connection is gone: half of a snapshot or change is of no use, and claims of others are no longer heard. */
   disconnected(): void {
-    this.#snapshotParts.length = 0;
-    this.#changeParts.length = 0;
-    this.#connectedUntil = this.#parts.now();
+    if (this.#knowledge.disconnected()) this.#parts.journal.append({ kind: 'disconnected' });
   }
 
   /** Takes over what a predecessor left in the kernel: it goes on forwarding until it was decided again. */
@@ -181,10 +180,10 @@ export class Replica {
 
   /** Forgets what is too old, or was learned at ports that are bound elsewhere now. */
   expire(now: number): void {
-    const macExpiryMs = (bridgeId: Id) => (this.#topology.bridge(bridgeId)?.macExpirySeconds ?? 0) * 1000;
+    const macExpiryMs = (bridgeId: Id) => (this.#knowledge.topology.bridge(bridgeId)?.macExpirySeconds ?? 0) * 1000;
     this.#learned(this.learned.expire(now, macExpiryMs));
     const isHere = (portId: Id) => {
-      const port = this.#topology.port(portId);
+      const port = this.#knowledge.topology.port(portId);
       return port !== undefined && (port.binding === undefined || port.binding.hostId === this.#parts.hostId);
     };
     this.#learned(this.learned.prune(isHere));
@@ -197,89 +196,37 @@ export class Replica {
     this.#parts.onTouched(touches);
   }
 
-  /** Works on the queue until `deadline` (of the clock); false when nothing is left to do. */
+  /**
+   * Works until `deadline` (of the clock) on what came, which gets half of the time at least, and on the queue; false
+   * when nothing is left to do.
+   */
   slice(deadline: number): boolean {
+    const { now } = this.#parts;
+    const started = now();
+    if (this.#knowledge.busy) this.#know(started + (this.loaded ? (deadline - started) / 2 : deadline - started));
+    // What was found in the kernel is not decided by an empty topology.
+    if (!this.loaded) return this.#knowledge.busy;
     for (const queued of this.#queue) {
       this.#queue.delete(queued);
       if (!('kind' in queued)) this.#recheck(queued);
       else if (queued.kind === 'found') this.#recheckFound(queued.entry);
       else this.#reach(queued.revision);
-      if (this.#parts.now() >= deadline) break;
+      if (now() >= deadline) break;
     }
+    if (this.#queue.size === 0 && this.#knowledge.busy && now() < deadline) this.#know(deadline);
     this.#writeDenials();
-    if (this.#queue.size === 0) this.#writeAdmissions();
-    return this.#queue.size > 0;
+    // What is still being told may deny.
+    if (this.#queue.size === 0 && !this.#knowledge.telling) this.#writeAdmissions();
+    return !this.settled;
   }
 
-  /** Everything that is known, for the disk. */
-  records(): JournalRecord[] {
-    const put = KIND_NAMES.flatMap((kind) =>
-      [...this.#topology.objects(kind).values()].map((value) => ({ kind, value }) as Resource),
-    );
-    const frame = { kind: 'snapshot' as const, revision: this.#topology.revision, more: false };
-    return [
-      { kind: 'frame', frame: { ...frame, put, status: this.#remote.all() } },
-      { kind: 'learned', put: this.learned.own(), del: [] },
-    ];
+  /** Everything that is known now, for the disk: asked for record by record while more comes. */
+  records(): Iterable<JournalRecord> {
+    return recordsOf(this.#knowledge.records(), this.learned);
   }
 
-  #swap(parts: readonly SnapshotFrame[]): void {
-    const put = parts.flatMap((part) => part.put);
-    const kept = new Set(put.map(({ kind, value }) => `${kind}/${value.id}`));
-    const del: ResourceRef[] = [];
-    for (const kind of KIND_NAMES) {
-      for (const id of this.#topology.objects(kind).keys()) if (!kept.has(`${kind}/${id}`)) del.push({ kind, id });
-    }
-    const changed = put.filter(({ kind, value }) => this.#topology.object(kind, value.id)?.revision !== value.revision);
-    const status = parts.flatMap((part) => part.status);
-    this.#remote.clear();
-    for (const hosted of status) this.#remote.put(hosted);
-    this.#loaded = true;
-    this.#become(parts.at(-1)!.revision, changed, del);
-    for (const { hostId, status: word } of status) if (hostId === this.#parts.hostId) this.#forgetWord(word.id);
-    this.#learned(this.learned.remoteSnapshot(status, this.#connectedUntil, this.#parts.now()));
-  }
-
-  #change(parts: readonly ChangeFrame[]): void {
-    if (!this.#loaded) {
-      this.#parts.log.warn('a change came before the first snapshot and is ignored', {
-        revision: parts.at(-1)!.revision,
-      });
-      return;
-    }
-    this.#become(
-      parts.at(-1)!.revision,
-      parts.flatMap((part) => part.put),
-      parts.flatMap((part) => part.del),
-    );
-  }
-
-  #become(revision: number, put: readonly Resource[], del: readonly ResourceRef[]): void {
-    const { topology, changes } = applyChanges(this.#topology, { revision, put, del });
-    this.#topology = topology;
-    for (const { kind, value } of put) if (kind === 'port') this.#forgetWord(value.id);
-    this.#parts.onPlaces();
-    this.touch(changes.map(touchedBy));
-    this.#learned(this.learned.remote([], this.#remote.dropAbout(del), this.#parts.now()));
-    this.#queue.add({ kind: 'milestone', revision });
-  }
-
-  #heard(put: readonly HostedStatus[], del: Extract<ServerFrame, { kind: 'status' }>['del']): void {
-    for (const ref of del) this.#remote.delete(ref);
-    for (const hosted of put) this.#remote.put(hosted);
-    for (const { hostId, status } of put) if (hostId === this.#parts.hostId) this.#forgetWord(status.id);
-    this.#learned(this.learned.remote(put, del, this.#parts.now()));
-    if (put.some(({ status }) => status.kind === 'port') || del.some(({ kind }) => kind === 'port')) {
-      this.#parts.onPlaces();
-    }
-  }
-
-  /** A word about a port that is bound elsewhere is old. One about a port that is not known yet is kept for it. */
-  #forgetWord(portId: Id): void {
-    const { hostId } = this.#parts;
-    const port = this.#topology.port(portId);
-    if (port !== undefined && port.binding?.hostId !== hostId)
-      this.#remote.delete({ hostId, kind: 'port', id: portId });
+  #know(deadline: number): void {
+    while (this.#knowledge.step() && this.#parts.now() < deadline);
   }
 
   /** On disk, told to others, and to the flows that asked. */
@@ -330,7 +277,7 @@ export class Replica {
   #decide(key: FlowEntry['key']): Result | undefined {
     const { simulate, now, log } = this.#parts;
     try {
-      const result = simulate(arrivalOfKey(key), this.#topology, this.learned);
+      const result = simulate(arrivalOfKey(key), this.#knowledge.topology, this.learned);
       const teaches = result.learn.some((lesson) => this.learned.wouldTeach(lesson, now()));
       return result.needs.length > 0 || !result.cacheable || teaches ? undefined : result;
     } catch (error) {
@@ -403,4 +350,9 @@ export class Replica {
 /** Whether packets of the class get anywhere. */
 function admits(actions: readonly Action[]): boolean {
   return actions.some(({ kind }) => kind === 'output' || kind === 'flood' || kind === 'answerNeighbour');
+}
+
+function* recordsOf(known: Iterable<JournalRecord>, learned: LearnedTable): Iterable<JournalRecord> {
+  yield* known;
+  for (const put of chunks(learned.own())) yield { kind: 'learned', put, del: [] };
 }

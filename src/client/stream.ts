@@ -61,6 +61,11 @@ export class AgentStream {
     return true;
   }
 
+  /** Ends the connection: the next one begins with a hello. */
+  reconnect(): void {
+    this.#socket?.terminate();
+  }
+
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
@@ -77,6 +82,8 @@ export class AgentStream {
       handshakeTimeout: HANDSHAKE_MS,
       maxPayload: FRAME_BYTES_MAX,
       perMessageDeflate: false,
+      // One frame at a turn of the event loop: a packet waits for one of them, not for as many as the network brought.
+      allowSynchronousEvents: false,
       ...(fingerprint !== undefined && url.startsWith('wss:') ? { agent: pinnedAgent(fingerprint) } : {}),
     });
     this.#socket = socket;

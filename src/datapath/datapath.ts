@@ -116,6 +116,11 @@ export interface Datapath {
   remove(flows: readonly Pick<FlowEntry, 'key' | 'mask'>[]): void;
   /** Everything that is installed, whoever installed it: a restarted agent finds its predecessor's. */
   flows(): InstalledFlow[];
+  /**
+   * The same, a few dozen at a time, each page read when it is asked for: for who must not hold the thread. What comes,
+   * goes or changes meanwhile may be missed or seen.
+   */
+  flowPages(): Iterable<readonly InstalledFlow[]>;
 
   /** Plugs a port into an interface of this host: packets from it count as the port's. `tap`: plain redirect. */
   plug(port: number, interfaceName: string, options: { readonly tap: boolean }): void;

@@ -15,6 +15,8 @@ export interface StoredFlow extends FlowEntry {
   usedMs: number;
 }
 
+const PAGE_FLOWS = 32;
+
 /** Flows by mask, masks in the order in which they are tried. */
 export class MemoryFlows {
   readonly #masks: { readonly mask: FlowMask; readonly flows: Map<string, StoredFlow> }[] = [];
@@ -60,6 +62,14 @@ export class MemoryFlows {
 
   all(): StoredFlow[] {
     return this.#masks.flatMap(({ flows }) => [...flows.values()]);
+  }
+
+  /** As they are when a page is asked for. */
+  *pages(): Iterable<StoredFlow[]> {
+    const names = this.#masks.flatMap((table) => [...table.flows.keys()].map((name) => ({ table, name })));
+    for (let at = 0; at < names.length; at += PAGE_FLOWS) {
+      yield names.slice(at, at + PAGE_FLOWS).flatMap(({ table, name }) => table.flows.get(name) ?? []);
+    }
   }
 
   #tableOf(mask: FlowMask) {

@@ -151,6 +151,13 @@ export class MemoryDatapath implements Datapath {
     return this.#flows.all().map(({ usedMs, ...flow }) => ({ ...flow, idleMs: now - usedMs }));
   }
 
+  *flowPages(): Iterable<InstalledFlow[]> {
+    for (const page of this.#flows.pages()) {
+      const now = this.#options.now();
+      yield page.map(({ usedMs, ...flow }) => ({ ...flow, idleMs: now - usedMs }));
+    }
+  }
+
   plug(port: number, interfaceName: string, _options: { readonly tap: boolean }): void {
     this.#leaveInterfaces(port);
     this.#interfaces.set(interfaceName, port);

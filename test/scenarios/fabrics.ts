@@ -67,6 +67,9 @@ class KernelPath implements Datapath {
   flows(): InstalledFlow[] {
     return this.program.flows();
   }
+  flowPages(): Iterable<InstalledFlow[]> {
+    return this.program.flowPages();
+  }
   setDelivery(port: number, delivery: Delivery | undefined): void {
     this.program.setDelivery(port, delivery?.kind === 'remote' ? { host: delivery.host } : delivery && 'local');
   }

@@ -1,4 +1,4 @@
-// What a server may ask of this host, and the answers: flows, audit, counters. JSON only, bounded.
+// What a server may ask of this host and is answered at once: flows, counters. JSON only, bounded. Audits take their time.
 
 import { NUMBERS } from '../../datapath/contract.ts';
 import type { Counter, Datapath } from '../../datapath/datapath.ts';
@@ -7,7 +7,7 @@ import { DROP_NAMES, dropWords, UP, type UpCause } from '../../flow/reasons.ts';
 import type { FlowTable } from '../../flow/table.ts';
 import type { Topology } from '../../topology/nodes.ts';
 import type { Id } from '../../topology/resource.ts';
-import type { AgentFrame, AuditReport, ServerFrame } from '../../topology/wire.ts';
+import type { AgentFrame, ServerFrame } from '../../topology/wire.ts';
 
 type RequestFrame = Extract<ServerFrame, { kind: 'request' }>;
 type AnswerFrame = Extract<AgentFrame, { kind: 'answer' }>;
@@ -16,7 +16,6 @@ export interface RequestParts {
   readonly datapath: Datapath;
   readonly flows: FlowTable;
   readonly topology: () => Topology;
-  readonly audit: () => AuditReport;
   /** The agent's own counts, by name. */
   readonly counts: () => Readonly<Record<string, number>>;
   /** What the agent itself dropped, as counters of the kind `drop`. */
@@ -43,8 +42,6 @@ function resultOf(request: RequestFrame, parts: RequestParts): unknown {
   switch (request.method) {
     case 'flows':
       return flowsOf(parts);
-    case 'audit':
-      return parts.audit();
     case 'counters':
       return countersOf(parts, (request.parameters as { readonly portId?: Id } | null)?.portId);
     default:

@@ -73,6 +73,11 @@ export class FakeDatapath implements Datapath {
     return [...this.installed.values()];
   }
 
+  /** One by one. */
+  *flowPages(): Iterable<InstalledFlow[]> {
+    for (const flow of this.installed.values()) yield [flow];
+  }
+
   plug(port: number, interfaceName: string, _: { readonly tap: boolean }): void {
     if (this.failPlug !== undefined) throw new Error(this.failPlug);
     this.#plugs.set(port, interfaceName);

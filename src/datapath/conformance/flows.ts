@@ -1,6 +1,7 @@
 // Conformance: flows are installed, hit, replaced, listed and removed.
 
 import assert from 'node:assert/strict';
+import { isDeepStrictEqual } from 'node:util';
 import type { Action } from '../../flow/actions.ts';
 import { FIELD, type FieldName, type FlowKey, newKey, sameBytes, setU32 } from '../../flow/fields.ts';
 import { DROP, UP } from '../../flow/reasons.ts';
@@ -219,6 +220,27 @@ export function flowCases(open: Open): void {
     );
   });
 
+  it('a page of flows is short, and tells what is there when it is asked for', async (bed) => {
+    const flowsTo = (port: number) =>
+      Array.from({ length: 500 }, (_, at) => ({
+        ...classOf(udp4({ destinationPort: at + 1 }), A, ['destinationPort']),
+        actions: [output(port)],
+      }));
+    bed.datapath.install(flowsTo(B));
+    const pages = bed.datapath.flowPages()[Symbol.iterator]();
+    const seen: FlowEntry[] = [];
+    for (let page = pages.next(); !page.done; page = pages.next()) {
+      assert.ok(page.value.length <= 100);
+      seen.push(...page.value);
+      if (seen.length === page.value.length) bed.datapath.install(flowsTo(C));
+    }
+    const to = (port: number) => seen.filter(({ actions }) => isDeepStrictEqual(actions, [output(port)]));
+    assert.ok(to(B).length > 0 && to(B).length <= 100);
+    assert.equal(to(B).length + to(C).length, 500);
+    const bare = (flows: readonly FlowEntry[]) => plain(flows.map((flow) => ({ ...flow, actions: [] })));
+    assert.deepEqual(bare(seen), bare(flowsTo(B)));
+  });
+
   it('two thousand flows under one mask are told apart', async (bed) => {
     const flows = Array.from({ length: 2000 }, (_, at) => ({
       ...classOf(udp4({ destinationPort: at + 1 }), A, ['destinationPort']),
@@ -230,6 +252,7 @@ export function flowCases(open: Open): void {
     assert.deepEqual(await bed.receives(B, 1), [udp4({ destinationPort: 1001 })]);
     assert.deepEqual(await bed.receives(C, 1), [udp4({ destinationPort: 2000 })]);
     assert.equal(bed.datapath.flows().length, 2000);
+    assert.deepEqual(plain([...bed.datapath.flowPages()].flat()), plain(flows));
     bed.datapath.remove(flows.slice(0, 1999));
     assert.equal(bed.datapath.flows().length, 1);
   });

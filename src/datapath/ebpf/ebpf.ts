@@ -138,6 +138,10 @@ export class EbpfDatapath implements Datapath {
     return this.#flows.list();
   }
 
+  flowPages(): Iterable<InstalledFlow[]> {
+    return this.#flows.pages();
+  }
+
   plug(port: number, name: string, options: { readonly tap: boolean }): void {
     this.#placement.plug(port, name, options.tap);
   }

@@ -15,6 +15,8 @@ import { FlowHash } from './tables/flow-hash.ts';
 
 const VALUE = STRUCTS.flow_value;
 const NS_PER_MS = 1_000_000n;
+/** Read and looked at in a fraction of a millisecond. */
+const PAGE_FLOWS = 32;
 
 interface LiveMask {
   readonly number: number;
@@ -125,23 +127,44 @@ export class KernelFlows {
 
   /** Every flow. As a by-product the masks are put in order of the packets they matched since the last time. */
   list(): InstalledFlow[] {
-    const byNumber = new Map(this.#order.map((live) => [live.number, live]));
     const packets = new Map(this.#order.map((live) => [live.number, 0]));
-    const nowNs = process.hrtime.bigint();
     const flows: InstalledFlow[] = [];
+    const read = this.#reader();
     this.#maps.flows.forEach((_, value) => {
-      const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
-      const key = keyIn(value);
-      const number = numberOf(key);
-      const live = byNumber.get(number);
-      const list = this.#sets.find(view.getUint32(VALUE.at.actions, true), view.getUint32(VALUE.at.generation, true));
-      if (live === undefined || list === undefined) return;
-      const flow = installedFlow(key, live.mask, list, view, nowNs);
+      const flow = read(value);
+      if (flow === undefined) return;
+      const number = numberOf(keyIn(value));
       packets.set(number, packets.get(number)! + flow.packets);
       flows.push(flow);
     });
     this.#reorder(packets);
     return flows;
+  }
+
+  /** Every flow, page by page; masks and actions are those of the time when a page is asked for. */
+  *pages(): Iterable<InstalledFlow[]> {
+    for (const batch of this.#maps.flows.batches(PAGE_FLOWS)) {
+      const page: InstalledFlow[] = [];
+      const read = this.#reader();
+      batch((_, value) => {
+        const flow = read(value);
+        if (flow !== undefined) page.push(flow);
+      });
+      yield page;
+    }
+  }
+
+  /** Makes flows of values of the kernel's table as it is now; undefined when mask or actions are gone. */
+  #reader(): (value: Uint8Array) => InstalledFlow | undefined {
+    const byNumber = new Map(this.#order.map((live) => [live.number, live]));
+    const nowNs = process.hrtime.bigint();
+    return (value) => {
+      const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
+      const key = keyIn(value);
+      const live = byNumber.get(numberOf(key));
+      const list = this.#sets.find(view.getUint32(VALUE.at.actions, true), view.getUint32(VALUE.at.generation, true));
+      return live && list && installedFlow(key, live.mask, list, view, nowNs);
+    };
   }
 
   #recover(): void {

@@ -90,6 +90,10 @@ export class TestRun {
     return this.#flows.list();
   }
 
+  flowPages(): Iterable<InstalledFlow[]> {
+    return this.#flows.pages();
+  }
+
   /** Here, on the host of that index, or nowhere. */
   setDelivery(port: number, where: 'local' | { readonly host: number } | undefined): void {
     if (where === undefined) this.#placement.setDelivery(port, undefined);
