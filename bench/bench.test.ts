@@ -6,7 +6,7 @@ import { whyNoOvn } from './beds/ovn.ts';
 import { othersAmong, othersCpus, parseStat } from './disturbance.ts';
 import { perMs } from './metrics.ts';
 import { parseOptions, UsageError } from './options.ts';
-import { Figures } from './results.ts';
+import { Figures, jobKey, reportOf } from './results.ts';
 import { inTurn } from './rounds.ts';
 import { median, spread } from './statistics.ts';
 import { formatJob, formatOwn, formatRatio, formatRuns } from './table.ts';
@@ -81,6 +81,27 @@ describe('figures', () => {
     assert.deepEqual(lines[2]!.split(/\s+/), ['metric', 'unit', 'linux', 'ayatori', '/linux']);
     assert.match(lines.find((line) => line.startsWith('rr_p50'))!, /µs +70 \(60–80\) +40 +×0\.57$/);
     assert.match(lines.find((line) => line.startsWith('tcp '))!, /Gbit\/s +- +- +-$/);
+  });
+
+  test('the JSON names machine, kernel, date, every result with its runs, and who is missing', () => {
+    const machine = { machine: 'two CPUs', kernel: '6.12', date: '2026-11-20T12:00:00.000Z' };
+    const own = { contender: 'ayatori', job: 'own', metric: 'load_ms', unit: 'ms', median: 60, runs: [60] };
+    const report = reportOf(machine, figures, [own], [{ contender: 'ovn', why: 'not installed' }], 2);
+    const { results, ...rest } = JSON.parse(JSON.stringify(report));
+    assert.deepEqual(rest, {
+      ...machine,
+      missing: [{ contender: 'ovn', why: 'not installed' }],
+      circumstances: { rounds: 2, othersCpus: { median: 0.2, most: 0.3 } },
+    });
+    assert.equal(results.length, 5);
+    for (const result of results) {
+      assert.deepEqual(Object.keys(result), ['contender', 'job', 'metric', 'unit', 'median', 'runs']);
+    }
+    assert.deepEqual(results.at(-1), own);
+  });
+
+  test('a job on the segmented underlay is a job of its own', () => {
+    assert.deepEqual([jobKey('l3', 'whole'), jobKey('l3', 'segmented')], ['l3', 'l3-segmented']);
   });
 
   test('one round has no spread, and a ratio needs both', () => {

@@ -11,7 +11,7 @@ import { DURATIONS } from './metrics.ts';
 import { type ContenderName, JOBS } from './names.ts';
 import type { Options } from './options.ts';
 import { measureOwn } from './own/own.ts';
-import { Figures, jobKey, type Machine, type Missing, type Report, type Result } from './results.ts';
+import { Figures, jobKey, type Machine, type Missing, type Report, type Result, reportOf } from './results.ts';
 import { playRounds, type RoundsOptions, segment } from './rounds.ts';
 import { formatCircumstances, formatJob, formatLegend, formatOwn, titleOf } from './table.ts';
 import { buildTraffic, startServers } from './tools.ts';
@@ -72,7 +72,7 @@ async function measureAll(lab: Lab, options: Options, { print, note, path }: Sur
     options.own && ayatori !== undefined ? await measureOwn({ traffic, ayatori, quick: options.quick, note }) : [];
   for (const trouble of ayatori?.deployment.troubles() ?? []) note(trouble);
 
-  const report = reportOf(figures, own, missing, options.rounds);
+  const report = reportOf(thisMachine(), figures, own, missing, options.rounds);
   printReport(report, figures, own, contenders, options, print);
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
   return report;
@@ -88,15 +88,6 @@ async function prepare({ sender, receiver, address }: Bed, traffic: string): Pro
   await sender.sysctl('net/ipv4/ip_local_port_range', PORT_RANGE);
   await startServers(receiver, traffic);
   await sender.run(['ping', '-q', '-c', '3', '-i', '0.1', '-W', '5', address], { deadlineMs: 20_000 });
-}
-
-function reportOf(figures: Figures, own: readonly Result[], missing: readonly Missing[], rounds: number): Report {
-  return {
-    ...thisMachine(),
-    results: [...figures.results(), ...own],
-    missing,
-    circumstances: { rounds, othersCpus: figures.othersCpus },
-  };
 }
 
 function thisMachine(): Machine {

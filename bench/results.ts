@@ -38,6 +38,22 @@ export interface Report extends Machine {
   readonly circumstances: Circumstances;
 }
 
+/** What `--json` writes. */
+export function reportOf(
+  machine: Machine,
+  figures: Figures,
+  own: readonly Result[],
+  missing: readonly Missing[],
+  rounds: number,
+): Report {
+  return {
+    ...machine,
+    results: [...figures.results(), ...own],
+    missing,
+    circumstances: { rounds, othersCpus: figures.othersCpus },
+  };
+}
+
 export const jobKey = (job: JobName, underlay: Underlay): string => (underlay === 'whole' ? job : `${job}-segmented`);
 
 /** Collects the figures of the rounds. */

@@ -37,7 +37,7 @@ export async function measureLive(live: Live): Promise<OwnFigures> {
   const { ayatori } = live;
   const host = ayatori.deployment.hypervisor('host1');
   const bedOf = (job: string): Bed => ayatori.beds.find((bed) => bed.job === job)!;
-  const idleMb = residentMb(host.agent.pid);
+  const idle = memoryOf('agent_idle', host.agent.pid);
   await lookAtSourcePorts(ayatori);
   // The first of a kind brings its mask, and with it the agent's own budgets.
   for (const job of ['l2', 'l3']) await missesOf(live, host, bedOf(job), 0, 1);
@@ -55,9 +55,9 @@ export async function measureLive(live: Live): Promise<OwnFigures> {
     ...first,
     misses: { unit: 'k/s', runs: misses },
     agent_flows: { unit: 'flows', runs: [flows] },
-    agent_memory: { unit: 'MB', runs: [residentMb(host.agent.pid)] },
-    agent_memory_idle: { unit: 'MB', runs: [idleMb] },
-    server_memory: { unit: 'MB', runs: [residentMb(ayatori.deployment.serverProcess.pid)] },
+    ...memoryOf('agent', host.agent.pid),
+    ...idle,
+    ...memoryOf('server', ayatori.deployment.serverProcess.pid),
   };
 }
 
@@ -115,7 +115,12 @@ async function firstPackets({ traffic, quick }: Live, bed: Bed): Promise<OwnFigu
   return { first_packet_added_p50: us('addedP50'), first_packet_added_p99: us('addedP99') };
 }
 
-function residentMb(pid: number): number {
-  const kb = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-  return Number(kb) / KB_PER_MB;
+/** All that is resident, and what of it is the process's own: the program itself is shared by all that run it. */
+function memoryOf(name: string, pid: number): OwnFigures {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const mb = (field: string) => ({
+    unit: 'MB',
+    runs: [Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]) / KB_PER_MB],
+  });
+  return { [`${name}_memory`]: mb('VmRSS'), [`${name}_memory_own`]: mb('RssAnon') };
 }
