@@ -3,42 +3,14 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { formatIp, formatMac, formatPrefix, type Ip } from '../packet/address.ts';
 import type { Objects, Resource } from './kinds.ts';
-import type { Change, RouterNode, Topology } from './nodes.ts';
-import type { Id } from './resource.ts';
+import type { Change, Topology } from './nodes.ts';
 import { applyChanges, emptyTopology, type TopologyChange } from './snapshot.ts';
+import { ids, nodesOf, plainBridge, routesOf } from './testing/nodes.ts';
 import { changesArbitrary, cpuMs, putAll, refOf, resourcesOf, sample, sampleId } from './testing/samples.ts';
 
 const build = (...put: Resource[]): Topology => applyChanges(emptyTopology(), putAll(...put)).topology;
 const change = (topology: Topology, ...put: Resource[]): { topology: Topology; changes: Change[] } =>
   applyChanges(topology, { revision: topology.revision + 1, put, del: [] });
-
-const ids = (kind: 'bridge' | 'router' | 'port' | 'chain' | 'addressSet', most: number): Id[] =>
-  Array.from({ length: most }, (_, n) => sampleId(kind, n + 1));
-const routesOf = (router: RouterNode | undefined) => [...(router?.routes.entries() ?? [])];
-
-const plainBridge = (topology: Topology, id: Id) => {
-  const node = topology.bridge(id);
-  return node && { ...node, macs: new Map(node.macs), neighbours: new Map(node.neighbours) };
-};
-
-/** Every node that there may be in a random world, as plain values by name. */
-function nodesOf(topology: Topology): Map<string, unknown> {
-  const nodes = new Map<string, unknown>();
-  for (const id of ids('port', 9)) nodes.set(`port ${id}`, topology.port(id));
-  for (const id of ids('bridge', 4)) nodes.set(`bridge ${id}`, plainBridge(topology, id));
-  for (const id of ids('router', 3)) {
-    const router = topology.router(id);
-    nodes.set(`router ${id}`, router && { ...router, routes: routesOf(router) });
-  }
-  for (const id of ids('chain', 5)) nodes.set(`chain ${id}`, topology.chain(id));
-  for (const id of ids('addressSet', 3)) {
-    const set = topology.addressSet(id);
-    nodes.set(`addressSet ${id}`, set && { ...set, prefixes: [...set.prefixes.entries()] });
-  }
-  for (let n = 1; n < 10; n++) nodes.set(`number ${n}`, topology.portByNumber(n)?.id);
-  for (let n = 1; n < 5; n++) nodes.set(`flood ${n}`, topology.bridgeByFlood(100_000 + n)?.id);
-  return nodes;
-}
 
 const sequence = (changes: readonly TopologyChange[], topology = emptyTopology()): Topology =>
   changes.reduce((built, one) => applyChanges(built, one).topology, topology);
