@@ -28,6 +28,8 @@ export const ELSEWHERE = sampleId('host', 2);
 
 export class TestHost {
   now = 1000;
+  /** A clock that goes on at every look makes every slice one piece. */
+  msPerReading = 0;
   /** What was simulated, class by class. */
   readonly simulated: Arrival[] = [];
   /** What the server was told of devices. */
@@ -62,7 +64,10 @@ export class TestHost {
     this.datapath = datapath;
     this.flows = flows;
     const { log } = this;
-    const now = (): number => this.now;
+    const now = (): number => {
+      this.now += this.msPerReading;
+      return this.now;
+    };
     this.simulate = (arrival, ...world) => {
       this.simulated.push(arrival);
       this.beforeSimulate(arrival);
