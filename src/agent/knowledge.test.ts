@@ -101,7 +101,7 @@ test('a snapshot takes the place of what waits before it', () => {
 test('a connection that breaks leaves what was whole to be compiled, and what was half to be forgotten', () => {
   const host = slowHost(...NETWORK);
   host.replica.receive(snapshot(9, at(9, ...NETWORK, guest(50))));
-  host.replica.receive(snapshot(12, [], true));
+  host.replica.receive(snapshot(12, at(12, guest(70)), true));
   host.replica.disconnected();
   while (piece(host));
   assert.equal(host.replica.topology.revision, 9);

@@ -235,6 +235,43 @@ test('behind a gap nothing is believed, until the snapshot is there that fills i
   assert.deepEqual(contents(path).records, [1, 2, 3].map(hostIndex));
 });
 
+test('a rewrite that fails leaves the gap that it was to fill, and is tried again', async (t) => {
+  const path = directory(t);
+  const disk = new SmallDisk();
+  let now = 0;
+  const journal = new Journal(path, memoryLog(), () => now, disk);
+  disk.room = 1_000_000;
+  journal.append(hostIndex(1));
+  disk.room = 0;
+  journal.append(hostIndex(2));
+  disk.room = 200;
+  now += JOURNAL_RETRY_MS;
+  await rewrite(journal, [1, 2, 3, 4, 5].map(hostIndex));
+  disk.room = 1_000_000;
+  journal.append(hostIndex(6));
+  assert.equal(journal.outgrown, false);
+  now += JOURNAL_RETRY_MS;
+  assert.equal(journal.outgrown, true);
+  assert.deepEqual(contents(path).records, [1].map(hostIndex));
+});
+
+test('journals that a snapshot took the place of mean nothing, even where they could not be removed', async (t) => {
+  const path = directory(t);
+  const disk = new SmallDisk();
+  disk.room = 1_000_000;
+  const journal = new Journal(path, memoryLog(), () => 0, disk);
+  journal.append(hostIndex(1));
+  disk.rmSync = () => {
+    throw new Error('EIO: i/o error, unlink');
+  };
+  await rewrite(journal, [2].map(hostIndex));
+  journal.append(hostIndex(3));
+  journal.close();
+  assert.deepEqual(nodeFiles.readdirSync(path).sort(), ['journal', 'journal.1', 'snapshot']);
+  assert.deepEqual(contents(path).records, [2, 3].map(hostIndex));
+  assert.deepEqual(nodeFiles.readdirSync(path).sort(), ['journal.1', 'snapshot']);
+});
+
 /** A disk of a process that dies at one of its calls, in the middle of it where that can be. */
 class LastDisk extends SmallDisk {
   left: number;
