@@ -86,7 +86,7 @@ static __always_inline int from_guest(struct __sk_buff *skb, __u32 port, __u32 i
 		return TC_ACT_SHOT;
 	enter(c, ENTRY_GUEST, port);
 	c->back_ifindex = ifindex;
-	count_received(slot, COUNTER_PORT_RX, port, skb->len);
+	count_traffic(slot, false, COUNTER_PORT_RX, port, skb->len);
 	return process(skb);
 }
 
@@ -130,7 +130,7 @@ static __always_inline int from_tunnel(struct __sk_buff *skb, __u32 key, __u32 h
 		return TC_ACT_SHOT;
 	enter(c, ENTRY_TUNNEL, 0);
 	struct host_entry *from = bpf_map_lookup_elem(&hosts, &host);
-	count_received(from ? from->traffic : 0, COUNTER_TUNNEL_RX, host, skb->len);
+	count_traffic(from ? from->traffic : 0, false, COUNTER_TUNNEL_RX, host, skb->len);
 	if (key & KEY_STATE_FRAME)
 		return drop(skb, DROP_STATE_FRAME);
 	c->number = key & NUMBER_MASK;

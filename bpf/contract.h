@@ -325,10 +325,8 @@ struct counter_value { /* per CPU */
  */
 #define TRAFFIC_SLOTS 8192 /* slot 0 is nobody's */
 struct traffic_value {
-	__u64 received_packets;  /* COUNTER_PORT_RX, COUNTER_TUNNEL_RX */
-	__u64 received_bytes;
-	__u64 sent_packets;      /* COUNTER_PORT_TX, COUNTER_TUNNEL_TX */
-	__u64 sent_bytes;
+	struct counter_value received; /* COUNTER_PORT_RX, COUNTER_TUNNEL_RX */
+	struct counter_value sent;     /* COUNTER_PORT_TX, COUNTER_TUNNEL_TX */
 };
 
 /* ---- what goes up to the agent ------------------------------------------------------------------------- */

@@ -27,28 +27,18 @@ static __always_inline void count(__u32 kind, __u32 id, __u32 port, __u32 bytes)
 	value->bytes += bytes;
 }
 
-static __always_inline void count_received(__u32 slot, __u32 kind, __u32 id, __u32 bytes)
+/* What is counted for each packet: in its slot, or where there is none as `kind` and `id`. */
+static __always_inline void count_traffic(__u32 slot, bool sent, __u32 kind, __u32 id, __u32 bytes)
 {
-	struct traffic_value *traffic_of = slot ? bpf_map_lookup_elem(&traffic, &slot) : NULL;
+	struct traffic_value *of = slot ? bpf_map_lookup_elem(&traffic, &slot) : NULL;
 
-	if (!traffic_of) {
+	if (!of) {
 		count(kind, id, 0, bytes);
 		return;
 	}
-	traffic_of->received_packets++;
-	traffic_of->received_bytes += bytes;
-}
-
-static __always_inline void count_sent(__u32 slot, __u32 kind, __u32 id, __u32 bytes)
-{
-	struct traffic_value *traffic_of = slot ? bpf_map_lookup_elem(&traffic, &slot) : NULL;
-
-	if (!traffic_of) {
-		count(kind, id, 0, bytes);
-		return;
-	}
-	traffic_of->sent_packets++;
-	traffic_of->sent_bytes += bytes;
+	struct counter_value *value = sent ? &of->sent : &of->received;
+	value->packets++;
+	value->bytes += bytes;
 }
 
 #define RECORD_BYTES 2048

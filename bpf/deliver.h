@@ -12,7 +12,7 @@ static __always_inline int deliver_here(struct __sk_buff *skb, __u32 ifindex, __
 
 	if (!c || !s)
 		return TC_ACT_SHOT;
-	count_sent(slot, COUNTER_PORT_TX, c->number, skb->len);
+	count_traffic(slot, true, COUNTER_PORT_TX, c->number, skb->len);
 	if (s->record_output)
 		return record(skb, RECORD_LOCAL, c->number, 0);
 	skb->mark = 0;

@@ -127,7 +127,7 @@ __noinline int tunnel(struct __sk_buff *skb)
 	struct host_entry *host = bpf_map_lookup_elem(&hosts, &index);
 	if (!host || (!host->flags && !host->remote[3]))
 		return drop(skb, DROP_NO_UNDERLAY);
-	count_sent(host->traffic, COUNTER_TUNNEL_TX, index, skb->len);
+	count_traffic(host->traffic, true, COUNTER_TUNNEL_TX, index, skb->len);
 	if (s->record_output)
 		return record(skb, RECORD_TUNNEL, c->number | c->key_bits, index);
 	skb->mark = 0;

@@ -144,7 +144,7 @@ export const STRUCTS = {
   pending_value: struct({ since_ns: 8, packets: 4, unused: 4 }),
   counter_key: struct({ kind: 4, id: 4, port: 4 }),
   counter_value: struct({ packets: 8, bytes: 8 }),
-  traffic_value: struct({ received_packets: 8, received_bytes: 8, sent_packets: 8, sent_bytes: 8 }),
+  traffic_value: struct({ received: 16, sent: 16 }),
   miss_record: struct({
     time_ns: 8,
     cause: 4,

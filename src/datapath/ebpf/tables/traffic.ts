@@ -6,7 +6,7 @@ import { bytesOf, NUMBERS, STRUCTS } from '../../contract.ts';
 import type { Counter, CounterKind } from '../../datapath.ts';
 import { type BpfMap, possibleCpus, u32Bytes } from '../maps.ts';
 
-const VALUE = STRUCTS.traffic_value;
+const { traffic_value: VALUE, counter_value: COUNTER } = STRUCTS;
 
 /** Whose slot it is: a port by its number, or a host by its index. */
 export type Holder = `port ${number}` | `host ${number}`;
@@ -72,8 +72,8 @@ export class KernelTraffic {
       const [of, number] = holder.split(' ') as ['port' | 'host', string];
       const value = this.#map.get(u32Bytes(slot))!;
       for (const way of ['received', 'sent'] as const) {
-        const packets = this.#sum(value, VALUE.at[`${way}_packets`]);
-        const bytes = this.#sum(value, VALUE.at[`${way}_bytes`]);
+        const packets = this.#sum(value, VALUE.at[way] + COUNTER.at.packets);
+        const bytes = this.#sum(value, VALUE.at[way] + COUNTER.at.bytes);
         if (packets > 0) counters.push({ kind: KINDS[of][way], id: Number(number), port: 0, packets, bytes });
       }
     }
