@@ -50,11 +50,12 @@ async function measureAll(lab: Lab, options: Options, { print, note, path }: Sur
   for (const { contender, why } of missing) note(`${contender} is left out: ${why}`);
   const contenders = options.contenders.filter((name) => !missing.some(({ contender }) => contender === name));
 
-  note(`setting up ${contenders.join(', ')}`);
+  note(`setting up ${(contenders.length === 0 ? ['ayatori'] : contenders).join(', ')}`);
   const traffic = await buildTraffic(lab);
   const woven = await weaveAll(lab, contenders, options);
-  const beds = woven.flatMap((each) => each.beds);
-  for (const bed of beds) await prepare(bed, traffic);
+  const all = woven.flatMap((each) => each.beds);
+  for (const bed of all) await prepare(bed, traffic);
+  const beds = all.filter(({ contender }) => contenders.includes(contender));
 
   const figures = new Figures();
   const rounds: RoundsOptions = {
@@ -62,20 +63,33 @@ async function measureAll(lab: Lab, options: Options, { print, note, path }: Sur
     durations: options.quick ? DURATIONS.quick : DURATIONS.full,
     patient: !options.quick,
   };
-  if (contenders.length > 0) await playRounds(rounds, 'whole', figures);
   const ayatori = woven.find((each): each is WovenAyatori => 'deployment' in each);
-  if (options.segmented) {
+  let own: readonly Result[] = [];
+  const failure = await failureOf(async () => {
+    await playRounds(rounds, 'whole', figures);
+    if (options.own && ayatori !== undefined) own = await measureOwn({ traffic, ayatori, quick: options.quick, note });
+    if (!options.segmented) return;
     await segment(woven.flatMap(({ hosts }) => hosts));
     await playRounds(rounds, 'segmented', figures);
-  }
-  const own =
-    options.own && ayatori !== undefined ? await measureOwn({ traffic, ayatori, quick: options.quick, note }) : [];
+  });
+  lab.assertOpen();
   for (const trouble of ayatori?.deployment.troubles() ?? []) note(trouble);
 
   const report = reportOf(thisMachine(), figures, own, missing, options.rounds);
   printReport(report, figures, own, contenders, options, print);
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
+  if (failure !== undefined) throw failure;
   return report;
+}
+
+/** What was seen before something failed is told all the same. */
+async function failureOf(work: () => Promise<void>): Promise<Error | undefined> {
+  try {
+    await work();
+    return undefined;
+  } catch (error) {
+    return error as Error;
+  }
 }
 
 /** Ayatori is there for its own figures, too. */

@@ -27,6 +27,7 @@ export async function playRounds(options: RoundsOptions, underlay: Underlay, fig
   for (let round = 1; round <= options.rounds; round++) {
     for (const job of options.jobs) {
       const beds = options.beds.filter((bed) => bed.job === job);
+      if (beds.length === 0) continue;
       options.note(`${jobKey(job, underlay)}, round ${round} of ${options.rounds}`);
       for (const measure of Object.values(MEASURES)) {
         for (const bed of inTurn(beds, round)) {
