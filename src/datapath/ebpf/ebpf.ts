@@ -18,7 +18,6 @@ import {
   PENDING,
   type UnderlayHost,
 } from '../datapath.ts';
-import type { Conversion } from './conversions.ts';
 import { type Devices, devicesOf, ensureDevices } from './devices.ts';
 import { Injector } from './inject.ts';
 import { KernelFlows } from './kernel-flows.ts';
@@ -32,7 +31,7 @@ import { KernelFloods } from './tables/floods.ts';
 import { seedIn } from './tables/flow-hash.ts';
 import { KernelTraffic } from './tables/traffic.ts';
 import { KernelUnderlay } from './tables/underlay.ts';
-import { type Generation, openGeneration, type Replaced } from './versions.ts';
+import { type Conversion, type Generation, openGeneration, type Replaced } from './versions.ts';
 
 export interface EbpfOptions {
   /** A directory of this host's own; a BPF file system is mounted there when it is on none. */

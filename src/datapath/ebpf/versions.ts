@@ -11,10 +11,41 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { CONTRACT_VERSION } from '../contract.ts';
-import { CARRIED, CONVERSIONS, type Conversion, type Convert } from './conversions.ts';
 import { type Attachment, HOOK_PROGRAMS, PER_CPU, Programs } from './loader.ts';
 import { BpfMap } from './maps.ts';
 import { closeFd, detachFilter, openPinnedMap, SysError } from './sys.ts';
+
+/** Tables without which traffic would stop, or counts be lost; all others begin empty. */
+const CARRIED = [
+  'ports',
+  'delivery',
+  'members',
+  'floods',
+  'hosts',
+  'peers',
+  'settings',
+  'masks',
+  'actions',
+  'flows',
+  'counters',
+] as const;
+type CarriedTable = (typeof CARRIED)[number];
+
+/** An entry of the older table as an entry of this version's; undefined: it is left behind. */
+type Convert = (key: Uint8Array, value: Uint8Array) => readonly [Uint8Array, Uint8Array] | undefined;
+
+/** `same`: neither bytes nor their meaning have changed. What is not named is left behind. */
+export type Conversion = Readonly<Partial<Record<CarriedTable, 'same' | Convert>>>;
+
+/** Nothing has changed but what begins empty anyway. */
+export const ALL_SAME: Conversion = Object.fromEntries(CARRIED.map((table) => [table, 'same']));
+
+/**
+ * From the tables of an older version straight to those of this one. Whoever raises the version says here what becomes
+ * of the last one's, and looks at the others again. Flows go with their masks, actions and settings, or not at all.
+ * No version before 5 has left the house, so there is none yet.
+ */
+export const CONVERSIONS: Readonly<Record<number, Conversion>> = {};
 
 export interface Replaced {
   /** Contract version of the generation that was there. */
