@@ -71,12 +71,16 @@ export type AgentFrame =
    * other reason comes as `del` of a change, at the current revision. Nothing else answers it.
    */
   | { readonly kind: 'unsubscribe'; readonly deviceIds: readonly Id[] }
-  /** The host's own status. `reset`: this is all there is, forget what was told before. */
+  /**
+   * The host's own status. `reset`: this is all there is, forget what was told before. `more`: what there is goes on in
+   * the next frame; only when it is whole the rest is forgotten.
+   */
   | {
       readonly kind: 'status';
       readonly put: readonly Status[];
       readonly del: readonly { readonly kind: StatusKind; readonly id: string }[];
       readonly reset: boolean;
+      readonly more?: boolean;
     }
   /** The host forwards by this revision: nothing decided under an earlier one is left. */
   | { readonly kind: 'done'; readonly revision: number }

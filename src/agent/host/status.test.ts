@@ -35,17 +35,17 @@ test('a kind is replaced by what there is now', () => {
   ]);
 });
 
-test('a new connection gets all of it, in frames of bounded size, and the first says so', () => {
+test('a new connection gets all of it, in frames of bounded size, the first and the last say so', () => {
   const book = new StatusBook();
   assert.deepEqual(book.whole(), [{ kind: 'status', put: [], del: [], reset: true }]);
   for (let n = 0; n < 250; n++) book.put(port(`p${n}`, 'up'));
   const frames = book.whole();
   assert.deepEqual(
-    frames.map(({ put, reset }) => [put.length, reset]),
+    frames.map(({ put, reset, more }) => [put.length, reset, more]),
     [
-      [100, true],
-      [100, false],
-      [50, false],
+      [100, true, true],
+      [100, false, true],
+      [50, false, undefined],
     ],
   );
   assert.deepEqual(book.changes(), []);

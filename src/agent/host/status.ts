@@ -61,12 +61,14 @@ const keyOf = (ref: Ref): string => `${ref.kind}/${ref.id}`;
 
 function framesOf(put: readonly Status[], del: readonly Ref[], reset: boolean): StatusFrame[] {
   const frames: StatusFrame[] = [];
-  for (let at = 0; at < Math.max(put.length, del.length); at += PER_FRAME) {
+  const count = Math.max(put.length, del.length);
+  for (let at = 0; at < count; at += PER_FRAME) {
     frames.push({
       kind: 'status',
       put: put.slice(at, at + PER_FRAME),
       del: del.slice(at, at + PER_FRAME),
       reset: reset && at === 0,
+      ...(reset && at + PER_FRAME < count ? { more: true } : {}),
     });
   }
   if (reset && frames.length === 0) frames.push({ kind: 'status', put: [], del: [], reset: true });

@@ -43,6 +43,8 @@ interface Connected {
   readonly session: Session;
   readonly socket: WebSocket;
   lease: string | undefined;
+  /** The store is being asked to keep it alive. */
+  reviving: boolean;
   since: string;
   version: string;
   heardMs: number;
@@ -155,7 +157,15 @@ export class Agents {
   #open(socket: WebSocket, hostId: Id, tokenHash: string): void {
     const { log } = this.#parts;
     const session = new Session(hostId, tokenHash, socket, this.#scopes, this.#parts);
-    const connected: Connected = { session, socket, lease: undefined, since: '', version: '', heardMs: Date.now() };
+    const connected: Connected = {
+      session,
+      socket,
+      lease: undefined,
+      reviving: false,
+      since: '',
+      version: '',
+      heardMs: Date.now(),
+    };
     const hello = setTimeout(() => socket.close(CLOSE.malformed, 'no hello'), HELLO_MS);
     socket.on('message', (data: RawData) => {
       connected.heardMs = Date.now();
@@ -252,19 +262,33 @@ export class Agents {
     }
   }
 
-  /** `alive` hangs on a lease: it goes when nobody vouches for the host, this server included. */
+  /**
+   * `alive` hangs on a lease: it goes when nobody vouches for the host, this server included. What the host said may be
+   * gone with it, and its ports another's: it comes back and says all of it anew.
+   */
   async #keepAlive(connected: Connected): Promise<void> {
-    const { store, log } = this.#parts;
-    const { hostId } = connected.session;
+    const { store, feed, log } = this.#parts;
+    const { session, since, version } = connected;
+    const { hostId } = session;
+    if (connected.reviving) return;
+    connected.reviving = true;
     try {
-      if (connected.lease !== undefined && (await store.keepAlive(connected.lease))) return;
-      connected.lease = await store.grant(this.#leaseSeconds);
+      if (connected.lease !== undefined) {
+        if (!(await store.keepAlive(connected.lease))) session.cut('its lease has ended');
+        return;
+      }
+      const lease = await store.grant(this.#leaseSeconds);
       if (this.#connected.get(hostId) !== connected) return;
-      const { since, version, lease } = connected;
       const alive: HostAlive = { kind: 'alive', id: '-', since, version };
-      await store.txn([], [{ put: statusKey(hostId, 'alive', '-'), value: encode(alive), lease }]);
+      const { ok, rev } = await store.txn([], [{ put: statusKey(hostId, 'alive', '-'), value: encode(alive), lease }]);
+      if (!ok) return;
+      await feed.through(rev);
+      connected.lease = lease;
+      session.report.begin(rev);
     } catch (error) {
       log.warn('cannot keep a host alive', { hostId, error });
+    } finally {
+      connected.reviving = false;
     }
   }
 

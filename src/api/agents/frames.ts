@@ -60,6 +60,7 @@ const frame = Type.Union([
     put: Type.Array(status, { maxItems: ITEMS_MAX }),
     del: Type.Array(statusRef, { maxItems: ITEMS_MAX }),
     reset: Type.Boolean(),
+    more: Type.Optional(Type.Boolean()),
   }),
   closed({ kind: kind('done'), revision }),
   closed({

@@ -68,7 +68,14 @@ export class Session {
     this.#socket = socket;
     this.#scopes = scopes;
     this.#parts = parts;
-    this.report = new Report(hostId, parts, (status) => this.tell({ hostId, kind: 'port', id: status.id, status }));
+    this.report = new Report(
+      hostId,
+      parts,
+      (status) => this.tell({ hostId, kind: 'port', id: status.id, status }),
+      () => {
+        if (socket.readyState === socket.OPEN) this.cut('another connection speaks for it, or it was given up');
+      },
+    );
   }
 
   /** It has said hello. */

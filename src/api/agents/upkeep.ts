@@ -15,13 +15,18 @@ import type { StatusChange } from '../state/live-status.ts';
  */
 export const EXPIRE_MS = 60_000;
 
+/** Until a port is given away again that the store did not take. */
+const RETRY_MS = 500;
+
 type UpkeepParts = Pick<Parts, 'store' | 'config' | 'liveStatus' | 'log'>;
 
 export class Upkeep {
   readonly #parts: UpkeepParts;
   readonly #expireMs: number;
   readonly #timers = new Map<Id, NodeJS.Timeout>();
+  readonly #retries = new Set<NodeJS.Timeout>();
   readonly #undo: (() => void)[];
+  #closed = false;
 
   constructor(parts: UpkeepParts, expireMs = EXPIRE_MS) {
     this.#parts = parts;
@@ -34,9 +39,12 @@ export class Upkeep {
   }
 
   close(): void {
+    this.#closed = true;
     for (const undo of this.#undo) undo();
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
+    for (const timer of this.#retries) clearTimeout(timer);
+    this.#retries.clear();
   }
 
   #statusChanged(changes: readonly StatusChange[] | undefined): void {
@@ -44,6 +52,13 @@ export class Upkeep {
     const hosts = changes === undefined ? liveStatus.hostIds() : new Set(changes.map(({ hostId }) => hostId));
     for (const hostId of hosts) this.#watchOver(hostId);
     for (const { kind, id } of changes ?? []) if (kind === 'port') void this.#promote(id);
+    // All was read anew: a host may have let go unseen. Or nobody was there to take it.
+    const back = changes === undefined ? hosts : new Set(changes.flatMap((c) => (c.kind === 'alive' ? c.hostId : [])));
+    for (const hostId of back) {
+      for (const { status } of liveStatus.ofHost(hostId).values()) {
+        if (status.kind === 'port' && status.state === 'refused') void this.#promote(status.id);
+      }
+    }
   }
 
   #configChanged({ after, change }: ConfigStep): void {
@@ -96,19 +111,32 @@ export class Upkeep {
     const { store, liveStatus, config, log } = this.#parts;
     const hostId = config.topology.object('port', portId)?.hostId;
     if (hostId === undefined || liveStatus.claim(portId) !== undefined) return;
-    const known = liveStatus.ofHost(hostId).get(`port/${portId}`)?.status as PortStatus | undefined;
-    if (known?.state !== 'refused' || liveStatus.alive(hostId) === undefined) return;
+    const known = liveStatus.ofHost(hostId).get(`port/${portId}`);
+    if (known?.status.kind !== 'port' || known.status.state !== 'refused') return;
+    if (liveStatus.alive(hostId) === undefined) return;
     const claimed: PortStatus = { kind: 'port', id: portId, state: 'claimed' };
+    const statusOf = statusKey(hostId, 'port', portId);
     try {
+      // A host that does not want it any more would not know that it holds it.
       await store.txn(
-        [{ key: claimKey(portId), modRev: 0n }],
+        [
+          { key: claimKey(portId), modRev: 0n },
+          { key: statusOf, modRev: known.modRev },
+        ],
         [
           { put: claimKey(portId), value: encode(hostId) },
-          { put: statusKey(hostId, 'port', portId), value: encode(claimed) },
+          { put: statusOf, value: encode(claimed) },
         ],
       );
     } catch (error) {
-      log.warn('cannot give a port to its host', { portId, hostId, error });
+      log.warn('cannot give a port to its host; trying again', { portId, hostId, error });
+      if (this.#closed) return;
+      const timer = setTimeout(() => {
+        this.#retries.delete(timer);
+        void this.#promote(portId);
+      }, RETRY_MS);
+      timer.unref();
+      this.#retries.add(timer);
     }
   }
 }
