@@ -106,3 +106,25 @@ test('on devices of hundreds of ports, what comes and goes by hundreds leaves wh
     { numRuns: 12 },
   );
 });
+
+test('ten times the objects take about ten times the pieces', () => {
+  const world = (bridges: number): Resource[] =>
+    Array.from({ length: bridges }, (_, b) => [
+      sample('bridge', b + 1),
+      ...Array.from({ length: 20 }, (_, p) => {
+        const n = b * 20 + p + 1;
+        const place = { hostId: sampleId('host', 1), interfaceName: 'x', deviceId: sampleId('bridge', b + 1) };
+        return sample('port', n, { ...place, mac: `02:00:00:00:${hex(n >> 8)}:${hex(n)}` });
+      }),
+    ]).flat();
+  const pieces = (bridges: number): number => {
+    const steps = replacing(emptyTopology(), 1, world(bridges));
+    let count = 1;
+    while (steps.next().done !== true) count++;
+    return count;
+  };
+  const [few, many] = [pieces(10), pieces(100)];
+  assert.ok(many > 8 * few && many < 12 * few, `${few} and ${many}`);
+});
+
+const hex = (n: number): string => (n & 255).toString(16).padStart(2, '0');

@@ -135,8 +135,8 @@ function* changedPorts(before: State, state: State, edits: Edits): Steps<PortSte
     for (const [id, edit] of device) {
       if (edit.before !== undefined && edit.after !== undefined) continue;
       yield* eachLight(usersOf(state, 'port.deviceId', id), note);
+      yield;
     }
-    yield;
   }
   if (before.overlayMtuBytes !== state.overlayMtuBytes) {
     yield* eachLight(before.ports, ([id, port]) => {
@@ -220,18 +220,19 @@ function* withBridges(
   });
   // Bridges, and which of their ports; undefined: all.
   const dirty = new Map<Id, Set<Id> | undefined>();
-  for (const id of dhcp) dirty.set(id, before.bridges.has(id) ? new Set() : undefined);
+  yield* eachLight(dhcp, (id) => dirty.set(id, before.bridges.has(id) ? new Set() : undefined));
   const note = (deviceId: Id | undefined, port: Id): void => {
     if (deviceId === undefined || (dirty.has(deviceId) && dirty.get(deviceId) === undefined)) return;
     dirty.set(deviceId, (dirty.get(deviceId) ?? new Set<Id>()).add(port));
   };
   for (const id of askers.bridges) dirty.set(id, undefined);
-  for (const [id, edit] of edits.bridge) {
+  yield* eachLight(edits.bridge, ([id, edit]) => {
     if (edit.before?.outboundChainId !== edit.after?.outboundChainId) dirty.set(id, undefined);
-  }
+  });
   if (before.overlayMtuBytes !== state.overlayMtuBytes) {
-    for (const [id, bridge] of state.objects.bridge)
+    yield* eachLight(state.objects.bridge, ([id, bridge]) => {
       if (bridge.mtuBytes === undefined && !dirty.has(id)) dirty.set(id, new Set());
+    });
   }
   yield* eachOf(askers.ports, (id) => note(state.ports.get(id)?.deviceId, id));
   yield* eachOf(ports, ({ id, was, now }) => {
