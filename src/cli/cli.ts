@@ -3,13 +3,14 @@
 import { Command, CommanderError } from 'commander';
 import { KIND_NAMES, KINDS } from '../topology/kinds.ts';
 import type { CliIo } from './context.ts';
-import { EXIT, exitCodeOf, sentenceOf } from './exit.ts';
+import { EXIT, exitCodeOf, FLAG_AT, sentenceOf } from './exit.ts';
 import { addHostVerbs } from './host.ts';
 import { addInterface } from './interface.ts';
 import { addPortVerbs } from './port.ts';
-import { addResource, FLAG_AT } from './resource.ts';
+import { addResource } from './resource.ts';
 import { addStatus } from './status.ts';
 import { visible } from './table.ts';
+import { addToken } from './token.ts';
 import { addTrace } from './trace.ts';
 import { addWatch } from './watch.ts';
 
@@ -72,6 +73,7 @@ function buildProgram(io: CliIo): Command {
     if (KINDS[kind].noun === 'host') addHostVerbs(group, io);
   }
   addInterface(program, io);
+  addToken(program, io);
   addTrace(program, io);
   addStatus(program, io);
   addWatch(program, io);

@@ -97,7 +97,8 @@ export interface Trace {
   readonly mask: unknown;
   readonly tags: readonly unknown[];
   readonly steps: readonly { readonly depth: number; readonly at: string; readonly text: string }[];
-  readonly born: readonly unknown[];
+  /** What the network itself sends: to a port's or a bridge's number, a frame in hex. */
+  readonly born: readonly { readonly to: number; readonly frame: string }[];
   /** What must be known before the rest can be told. */
   readonly needs?: readonly (
     | { readonly kind: 'neighbour'; readonly portId: Id; readonly ip: string }
@@ -168,6 +169,27 @@ export interface InterfaceFilters {
   readonly name?: string;
   readonly up?: boolean;
   readonly portId?: Id;
+}
+
+/** A token without its text, which is told once, when it is made. */
+export interface TokenInfo {
+  readonly id: Id;
+  readonly role: TokenRole | 'host';
+  /** Of every role but host. */
+  readonly name?: string;
+  /** Of role host. */
+  readonly hostId?: Id;
+  readonly createdAt: string;
+  readonly expiresAt?: string;
+  /** As far as the server that answers knows, since its start. */
+  readonly lastUsedAt?: string;
+}
+export type TokenRole = 'admin';
+export interface TokenDraft {
+  readonly name: string;
+  readonly role: TokenRole;
+  /** RFC 3339; none: good until it is revoked. */
+  readonly expiresAt?: string;
 }
 
 export interface Version {
@@ -336,6 +358,30 @@ export class Client {
   /** Turns the secret of a join token into the host's credential, once. */
   async join(secret: string): Promise<{ readonly hostId: Id; readonly credential: string }> {
     return this.#json('POST', '/v1/join', { body: { secret } });
+  }
+
+  /** The answer holds the text of the token, which nobody is told again. */
+  async createToken(token: TokenDraft): Promise<TokenInfo & { readonly token: string }> {
+    return this.#json('POST', '/v1/tokens', { body: token });
+  }
+
+  /** Tokens by id, page by page as they are taken. */
+  async *tokens(filters: { readonly name?: string; readonly role?: string } = {}): AsyncGenerator<TokenInfo> {
+    let pageToken: string | undefined;
+    do {
+      const page: { readonly items: readonly TokenInfo[]; readonly pageToken?: string } = await this.#json(
+        'GET',
+        '/v1/tokens',
+        { query: { limit: PAGE, ...filters, pageToken } },
+      );
+      yield* page.items;
+      pageToken = page.pageToken;
+    } while (pageToken !== undefined);
+  }
+
+  /** It is refused from then on, and what it has open is ended. */
+  async revokeToken(id: Id): Promise<void> {
+    await this.#call('DELETE', `/v1/tokens/${encodeURIComponent(id)}`, {});
   }
 
   /** What the host's agent answers: 503 when it is not there. */

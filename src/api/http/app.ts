@@ -10,11 +10,13 @@ import { ApiError } from '../errors.ts';
 import type { Parts } from '../parts.ts';
 import { appliedRoutes } from './applied.ts';
 import { guard } from './auth.ts';
+import type { App } from './caller.ts';
 import { interfaceRoutes } from './interfaces.ts';
 import { joinRoutes } from './join.ts';
 import { readQuery } from './request.ts';
 import { resourceRoutes } from './resources.ts';
 import { statusRoutes } from './status.ts';
+import { tokenRoutes } from './tokens.ts';
 import { traceRoutes } from './trace.ts';
 import { watchRoutes } from './watch.ts';
 
@@ -22,8 +24,8 @@ const ASKED: readonly AgentMethod[] = ['flows', 'audit', 'counters'];
 /** Calls that wait on purpose: their time says nothing. */
 const WAITING = new Set(['/v1/watch', '/v1/status/watch', '/v1/applied']);
 
-export function buildApp(parts: Parts): Hono {
-  const app = new Hono();
+export function buildApp(parts: Parts): App {
+  const app: App = new Hono();
   app.use(async (context, next) => {
     const start = performance.now();
     await next();
@@ -43,6 +45,7 @@ export function buildApp(parts: Parts): Hono {
   statusRoutes(app, parts);
   interfaceRoutes(app, parts);
   joinRoutes(app, parts);
+  tokenRoutes(app, parts);
   traceRoutes(app, parts);
   app.get('/v1/version', (context) =>
     context.json({ name: 'ayatori', version: parts.version, revision: parts.config.revision }),
@@ -87,6 +90,8 @@ function paths(): readonly string[] {
     'status',
     'status/watch',
     'interfaces',
+    'tokens',
+    'tokens/:id',
   ].map((name) => `/v1/${name}`);
   const ofHosts = [...ASKED, 'join-token'].map((name) => `/v1/hosts/:id/${name}`);
   return [

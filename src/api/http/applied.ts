@@ -1,15 +1,15 @@
 // GET /v1/applied: is a revision live everywhere? Answers when every host that counts forwards by it, or when the time
 // is over. A host that is not there counts: what its kernel does, nobody knows.
 
-import type { Hono } from 'hono';
 import { ApiError } from '../errors.ts';
 import type { Parts } from '../parts.ts';
+import type { App } from './caller.ts';
 import { readInteger, readQuery } from './request.ts';
 
 const TIMEOUT_SECONDS = 10;
 const TIMEOUT_SECONDS_MAX = 300;
 
-export function appliedRoutes(app: Hono, { agents, config, stopping }: Parts): void {
+export function appliedRoutes(app: App, { agents, config, stopping }: Parts): void {
   app.get('/v1/applied', async (context) => {
     const query = readQuery(context, (name) => name === 'revision' || name === 'timeoutSeconds');
     const revision = readInteger(query.revision, 'revision', 0, Number.MAX_SAFE_INTEGER) ?? config.revision;
@@ -17,12 +17,13 @@ export function appliedRoutes(app: Hono, { agents, config, stopping }: Parts): v
       readInteger(query.timeoutSeconds, 'timeoutSeconds', 0, TIMEOUT_SECONDS_MAX) ?? TIMEOUT_SECONDS;
     const isDone = (): boolean =>
       config.revision >= revision && agents.progress().every((host) => (host.revision ?? -1) >= revision);
+    const stop = AbortSignal.any([stopping, context.get('caller').ended]);
     if (!isDone()) {
       await new Promise<void>((resolve) => {
         const finish = (): void => {
           clearTimeout(timer);
           stopListening();
-          stopping.removeEventListener('abort', finish);
+          stop.removeEventListener('abort', finish);
           context.req.raw.signal.removeEventListener('abort', finish);
           resolve();
         };
@@ -30,11 +31,12 @@ export function appliedRoutes(app: Hono, { agents, config, stopping }: Parts): v
         const stopListening = agents.onProgress(() => {
           if (isDone()) finish();
         });
-        stopping.addEventListener('abort', finish);
+        stop.addEventListener('abort', finish);
         context.req.raw.signal.addEventListener('abort', finish);
       });
     }
     if (stopping.aborted) throw new ApiError('unavailable', 'the server is stopping: ask another or try again');
+    if (stop.aborted) throw new ApiError('unauthorized', 'the token is not valid any more');
     return context.json({ revision, done: isDone(), hosts: agents.progress() });
   });
 }

@@ -8,25 +8,31 @@ import type { Log } from '../../lib/log.ts';
 import type { Store } from '../../store/store.ts';
 import { ApiError } from '../errors.ts';
 import { writePrivateFile } from '../identity/private-file.ts';
-import { type Credential, type Credentials, newToken, tokenKey } from '../state/credentials.ts';
+import { type Credential, type Credentials, newToken, type Token, tokenKey } from '../state/credentials.ts';
 import { encode } from '../state/keys.ts';
+import type { CallEnv } from './caller.ts';
 
 /** The only call without a token. */
 const OPEN = 'POST /v1/join';
 
 /** Throws unauthorized. `header`: the value of Authorization. */
-export function authenticate(credentials: Credentials, header: string | undefined): Credential {
+export const authenticate = (credentials: Credentials, header: string | undefined): Credential =>
+  tokenOf(credentials, header).credential;
+
+function tokenOf(credentials: Credentials, header: string | undefined): Token {
   const token = /^Bearer +(\S+)$/i.exec(header ?? '')?.[1];
   if (token === undefined) throw new ApiError('unauthorized');
-  const credential = credentials.find(token);
-  if (credential === undefined) throw new ApiError('unauthorized', 'the token is not valid, or no longer');
-  return credential;
+  const found = credentials.find(token);
+  if (found === undefined) throw new ApiError('unauthorized', 'the token is not valid, or no longer');
+  return found;
 }
 
-export function guard(credentials: Credentials): MiddlewareHandler {
+export function guard(credentials: Credentials): MiddlewareHandler<CallEnv> {
   return async (context, next) => {
     if (`${context.req.method} ${context.req.path}` !== OPEN) {
-      const credential = authenticate(credentials, context.req.header('authorization'));
+      const token = tokenOf(credentials, context.req.header('authorization'));
+      const { credential } = token;
+      context.set('caller', { token, ended: credentials.ended(token.hash) });
       if (credential.role === 'host' && !hostMay(context, credential.hostId)) throw new ApiError('forbidden');
     }
     await next();

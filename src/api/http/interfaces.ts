@@ -1,11 +1,11 @@
 // GET /v1/interfaces: what hosts report of their interfaces, as a read-only resource with filters and pages. It is live
 // status: it has no revision, and it goes 60 s after the lease of its host has ended.
 
-import type { Hono } from 'hono';
 import type { Id } from '../../topology/resource.ts';
 import type { InterfaceStatus } from '../../topology/status.ts';
 import { ApiError } from '../errors.ts';
 import type { Parts } from '../parts.ts';
+import type { App } from './caller.ts';
 import { LIST_LIMIT, LIST_LIMIT_MAX, readInteger, readQuery } from './request.ts';
 
 /** An interface as answers have it. */
@@ -14,7 +14,7 @@ type Interface = Omit<InterfaceStatus, 'kind' | 'id'> & { readonly hostId: Id; r
 const FILTERS = ['hostId', 'name', 'up', 'portId'] as const;
 const KNOWN: ReadonlySet<string> = new Set([...FILTERS, 'limit', 'pageToken']);
 
-export function interfaceRoutes(app: Hono, { liveStatus }: Parts): void {
+export function interfaceRoutes(app: App, { liveStatus }: Parts): void {
   const ofHost = (hostId: Id): Interface[] =>
     [...liveStatus.ofHost(hostId).values()].flatMap(({ status }) =>
       status.kind === 'interface' ? [shown(hostId, status)] : [],

@@ -4,13 +4,14 @@
 
 import { randomBytes } from 'node:crypto';
 import type { HttpBindings } from '@hono/node-server';
-import type { Context, Hono } from 'hono';
+import type { Context } from 'hono';
 import type { Id } from '../../topology/resource.ts';
 import type { JoinToken } from '../../topology/wire.ts';
 import { ApiError } from '../errors.ts';
 import type { Parts } from '../parts.ts';
 import { type Credential, hashOf, newToken, tokenKey } from '../state/credentials.ts';
 import { decode, encode, objectKey, PREFIX } from '../state/keys.ts';
+import type { App } from './caller.ts';
 import { readFields } from './request.ts';
 
 /** Long enough to carry it to a machine that is being set up, short enough to be worthless in a backup. */
@@ -27,7 +28,7 @@ interface JoinOffer {
   readonly expiresAt: number;
 }
 
-export function joinRoutes(app: Hono, parts: Parts): void {
+export function joinRoutes(app: App, parts: Parts): void {
   const { store, config, credentials, feed } = parts;
   const failures = new Map<string, number>();
   let failuresSince = 0;

@@ -1,12 +1,13 @@
 // Create, list, read, change and delete of every kind: one table (KINDS) drives all paths, filters and answers.
 
-import type { Context, Hono } from 'hono';
+import type { Context } from 'hono';
 import { KIND_NAMES, KINDS, type Kind, type Objects } from '../../topology/kinds.ts';
 import type { Id } from '../../topology/resource.ts';
 import { ApiError } from '../errors.ts';
 import type { Parts } from '../parts.ts';
 import type { Operation } from '../write/plan.ts';
 import type { Outcome } from '../write/transact.ts';
+import type { App } from './caller.ts';
 import {
   LIST_LIMIT,
   LIST_LIMIT_MAX,
@@ -21,7 +22,7 @@ const OPERATIONS_MAX = 10_000;
 
 type Json = Readonly<Record<string, unknown>>;
 
-export function resourceRoutes(app: Hono, parts: Parts): void {
+export function resourceRoutes(app: App, parts: Parts): void {
   for (const kind of KIND_NAMES) {
     const path = `/v1/${KINDS[kind].plural}`;
     app.get(path, (context) => list(context, parts, kind));

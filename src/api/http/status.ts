@@ -1,13 +1,13 @@
 // GET /v1/status: what hosts say of themselves, by host, kind and id; GET /v1/status/watch: how it changes. Status is no
 // configuration: its revision is a number of its own, and what a host said goes 60 s after its lease has ended.
 
-import type { Hono } from 'hono';
 import type { Id } from '../../topology/resource.ts';
 import type { Status, StatusKind } from '../../topology/status.ts';
 import type { HostedStatus, HostedStatusRef } from '../../topology/wire.ts';
 import { ApiError } from '../errors.ts';
 import type { Parts } from '../parts.ts';
 import type { StatusStep } from '../state/status-history.ts';
+import type { App } from './caller.ts';
 import { LIST_LIMIT, LIST_LIMIT_MAX, readInteger, readQuery } from './request.ts';
 import { watched } from './watch.ts';
 
@@ -20,7 +20,7 @@ const LISTED: ReadonlySet<string> = new Set([...FILTERS, 'limit', 'pageToken']);
 /** These never change, so a watcher sees all of whatever fits. */
 const WATCHED: ReadonlySet<string> = new Set(['from', 'kind', 'hostId']);
 
-export function statusRoutes(app: Hono, { liveStatus, statusHistory, stopping }: Parts): void {
+export function statusRoutes(app: App, { liveStatus, statusHistory, stopping }: Parts): void {
   app.get('/v1/status', (context) => {
     const query = readQuery(context, (name) => LISTED.has(name));
     checkValues(query);

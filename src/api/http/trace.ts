@@ -1,7 +1,6 @@
 // POST /v1/trace: what would become of a frame that comes in at a port, by the same function that the agents run, on
 // everything that this server knows.
 
-import type { Hono } from 'hono';
 import { applyActions } from '../../flow/apply.ts';
 import { FIELD, type FlowKey, FRAGMENT, getU16, PROTOCOL } from '../../flow/fields.ts';
 import { formatAction, formatMatch, formatTags } from '../../flow/format.ts';
@@ -17,12 +16,13 @@ import { portName } from '../../simulate/walk.ts';
 import type { PortNode, Topology } from '../../topology/nodes.ts';
 import { ApiError } from '../errors.ts';
 import type { Parts } from '../parts.ts';
+import type { App } from './caller.ts';
 import { readFields } from './request.ts';
 
 /** The longest frame that a virtual wire carries: an IP packet of 64 KiB with its tags. */
 const FRAME_BYTES_MAX = 65_535 + 22;
 
-export function traceRoutes(app: Hono, { config, liveStatus }: Parts): void {
+export function traceRoutes(app: App, { config, liveStatus }: Parts): void {
   const learned: Learned = {
     macPort: (bridgeId, vlan, mac) => liveStatus.macPort(bridgeId, vlan, mac),
     neighbour: (portId, ip) => liveStatus.neighbour(portId, ip),

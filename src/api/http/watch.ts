@@ -1,10 +1,11 @@
 // GET /v1/watch: one line of JSON for each revision after the one that was asked for; and what it has in common with
 // GET /v1/status/watch. A watcher holds no queue: it is a place in a history of changes, read on when the connection
-// takes more; one that the history has passed is told to list again, and one that takes nothing is cut.
+// takes more; one that the history has passed is told to list again, and one that takes nothing is cut, as is one whose
+// token is revoked or expires.
 
 import type { HttpBindings } from '@hono/node-server';
-import type { Context, Hono } from 'hono';
 import type { Parts } from '../parts.ts';
+import type { App, Call } from './caller.ts';
 import { readInteger, readQuery } from './request.ts';
 
 const HEARTBEAT_MS = 5000;
@@ -21,7 +22,7 @@ export interface History<Change extends { readonly revision: number }> {
   onStep(listener: () => void): () => void;
 }
 
-export function watchRoutes(app: Hono, { config, stopping }: Parts): void {
+export function watchRoutes(app: App, { config, stopping }: Parts): void {
   app.get('/v1/watch', (context) => {
     const query = readQuery(context, (name) => name === 'from');
     return watched(context, config, stopping, query.from, ({ put, del }) => ({ put, del }));
@@ -30,7 +31,7 @@ export function watchRoutes(app: Hono, { config, stopping }: Parts): void {
 
 /** `partOf`: what the watcher is told of a change; undefined when it does not concern it. */
 export function watched<Change extends { readonly revision: number }>(
-  context: Context,
+  context: Call,
   history: History<Change>,
   stopping: AbortSignal,
   from: string | undefined,
@@ -40,7 +41,8 @@ export function watched<Change extends { readonly revision: number }>(
   const { outgoing } = (context.env ?? {}) as Partial<HttpBindings>;
   context.header('Content-Type', 'application/x-ndjson');
   context.header('Cache-Control', 'no-store');
-  return context.body(changesAfter(history, stopping, start, partOf, () => outgoing?.destroy()));
+  const stop = AbortSignal.any([stopping, context.get('caller').ended]);
+  return context.body(changesAfter(history, stop, start, partOf, () => outgoing?.destroy()));
 }
 
 function changesAfter<Change extends { readonly revision: number }>(

@@ -3,11 +3,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Hono } from 'hono';
 import { memoryLog } from '../../lib/log.ts';
 import { MemoryStore } from '../../store/memory.ts';
 import type { Store } from '../../store/store.ts';
 import { buildApp } from '../http/app.ts';
+import type { App } from '../http/caller.ts';
 import type { Parts } from '../parts.ts';
 import { buildParts } from '../server.ts';
 
@@ -21,7 +21,7 @@ export interface Answer {
 }
 
 export interface Bench {
-  readonly app: Hono;
+  readonly app: App;
   readonly parts: Parts;
   readonly store: Store;
   readonly log: ReturnType<typeof memoryLog>;
