@@ -323,6 +323,22 @@ test('the server’s word about a port of this host holds until it is taken back
   assert.equal(word(), undefined, 'a word from before is not about the new claim');
 });
 
+test('a port that was bound elsewhere for a moment is claimed anew', () => {
+  const host = hostWith(...NETWORK);
+  const [id, claim] = [sampleId('port', 5), { kind: 'port', id: sampleId('port', 5), state: 'claimed' } as const];
+  host.statuses.put(claim);
+  host.statuses.changes();
+  host.change([guest(5, ELSEWHERE)]);
+  host.hear({ hostId: HERE, status: claim });
+  host.change([guest(5, HERE)]);
+  assert.equal(host.replica.word(id), undefined);
+  host.statuses.put(claim);
+  assert.deepEqual(
+    host.statuses.changes().flatMap(({ put }) => put),
+    [claim],
+  );
+});
+
 test('half a snapshot is forgotten with the connection that broke in the middle of it', () => {
   const host = hostWith(...NETWORK);
   const part = { kind: 'snapshot' as const, status: [] };

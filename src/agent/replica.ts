@@ -94,6 +94,8 @@ export class Replica {
       onChanges: (changes) => this.touch(changes.map(touchedBy)),
       onClaims: (statuses, heardUntil) =>
         this.learned.remoteSnapshot(statuses, heardUntil, parts.now(), (change) => this.#learned(change)),
+      // It may be back before the wiring was looked at: then the claim that was answered is made anew.
+      onElsewhere: (id) => parts.statuses.tellAgain({ kind: 'port', id }),
       onStatus: (put, del) => this.#learned(this.learned.remote(put, del, parts.now())),
       onRevision: (revision) => this.#queue.add({ kind: 'milestone', revision }),
     });

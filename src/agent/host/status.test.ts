@@ -24,6 +24,18 @@ test('of several changes of one status the last is told', () => {
   ]);
 });
 
+test('what is to be told again is told once more, and only once', () => {
+  const book = new StatusBook();
+  book.put(port('a', 'claimed'));
+  book.changes();
+  book.tellAgain({ kind: 'port', id: 'a' });
+  assert.deepEqual(book.changes(), []);
+  book.put(port('a', 'claimed'));
+  assert.deepEqual(book.changes(), [{ kind: 'status', put: [port('a', 'claimed')], del: [], reset: false }]);
+  book.put(port('a', 'claimed'));
+  assert.deepEqual(book.changes(), []);
+});
+
 test('a kind is replaced by what there is now', () => {
   const book = new StatusBook();
   book.replaceKind('port', [port('a', 'up'), port('b', 'up')]);

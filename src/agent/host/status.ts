@@ -16,12 +16,15 @@ export class StatusBook {
   readonly #all = new Map<string, Status>();
   /** Changed since the last `changes`: the status, or undefined when it is gone. */
   readonly #changed = new Map<string, { readonly ref: Ref; readonly status: Status | undefined }>();
+  /** To be told again even when it is the same. */
+  readonly #again = new Set<string>();
 
   /** Remembers it and, when it differs from what was told, has it sent. */
   put(status: Status): void {
     const key = keyOf(status);
     const known = this.#all.get(key);
-    if (known !== undefined && JSON.stringify(known) === JSON.stringify(status)) return;
+    const again = this.#again.delete(key);
+    if (!again && known !== undefined && JSON.stringify(known) === JSON.stringify(status)) return;
     this.#all.set(key, status);
     this.#changed.set(key, { ref: { kind: status.kind, id: status.id }, status });
   }
@@ -29,7 +32,14 @@ export class StatusBook {
   delete(ref: Ref): void {
     const key = keyOf(ref);
     if (!this.#all.delete(key)) return;
+    this.#again.delete(key);
     this.#changed.set(key, { ref: { kind: ref.kind, id: ref.id }, status: undefined });
+  }
+
+  /** What comes next of it is told, also when it is what was told last: the answer to that was lost. */
+  tellAgain(ref: Ref): void {
+    const key = keyOf(ref);
+    if (this.#all.has(key)) this.#again.add(key);
   }
 
   /** Makes the statuses of one kind exactly these. */
@@ -53,6 +63,7 @@ export class StatusBook {
   /** Frames for a new connection: all there is. */
   whole(): StatusFrame[] {
     this.#changed.clear();
+    this.#again.clear();
     return framesOf([...this.#all.values()], [], true);
   }
 }
