@@ -36,12 +36,11 @@ const MADE: Readonly<Record<string, (value: Value, names: Names, nowMs: number) 
     return undefined;
   },
   state: async (value) => {
-    const status = (value as Partial<Answered<'port'>>).status;
-    return status === undefined
-      ? undefined
-      : status.why === undefined
-        ? status.state
-        : `${status.state}: ${status.why}`;
+    const { status, adminUp } = value as Partial<Answered<'port'>>;
+    if (status === undefined) return undefined;
+    // A port that is up and drops everything would be looked at last.
+    const off = adminUp === false ? ', admin-up no' : '';
+    return status.why === undefined ? `${status.state}${off}` : `${status.state}${off}: ${status.why}`;
   },
   alive: async (value) => (value as Partial<Answered<'host'>>).status?.alive,
   /** The configuration revision that the host forwards by. */

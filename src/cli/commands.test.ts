@@ -39,6 +39,12 @@ test('peer and unpeer write one end', async () => {
   );
 });
 
+/** vm1 in tap0 of h1. */
+const plugged = {
+  ...{ hostId: idOf(1), name: 'tap0', mac: '02:00:00:00:00:01', mtuBytes: 1500, up: true, addresses: [] },
+  portId: idOf(4),
+};
+
 const alive = { revision: 6, done: true, hosts: [{ id: idOf(1), name: 'h1', alive: true, revision: 6 }] };
 
 test('bind --wait waits for the word of the host that the port is bound to', async () => {
@@ -47,12 +53,35 @@ test('bind --wait waits for the word of the host that the port is bound to', asy
     { state: 'claimed', hostId: idOf(1), why: 'still up on host h2' },
     { state: 'up', hostId: idOf(1) },
   ];
-  const server = cloud().answer('GET /v1/applied', alive);
+  const server = cloud()
+    .answer('GET /v1/applied', alive)
+    .answer('GET /v1/interfaces', { items: [plugged] });
   server.answers.set(`GET /v1/ports/${idOf(4)}`, () => Response.json({ id: idOf(4), status: words.shift() }));
   const { code, out } = await runAgainst(server, 'port', 'bind', 'vm1', 'h1:tap0', '--wait');
   assert.equal(code, 0);
-  assert.equal(out, 'bound port vm1 to h1:tap0 (revision 6)\nlive on h1\nport vm1 is up on h1\n');
+  assert.equal(out, 'bound port vm1 to h1:tap0 (revision 6)\nlive on h1\nport vm1 is up at h1:tap0\n');
   assert.deepEqual(words, []);
+  assert.deepEqual(server.calls.at(-1)?.query, { hostId: idOf(1), name: 'tap0', limit: '1000' });
+});
+
+test('bind --wait does not take the word about the interface that the port was in before', async () => {
+  const status = { state: 'up', hostId: idOf(1) };
+  const bind = async (...seen: object[]) => {
+    const server = cloud()
+      .answer('GET /v1/applied', alive)
+      .answer(`GET /v1/ports/${idOf(4)}`, { id: idOf(4), status });
+    server.answers.set('GET /v1/interfaces', () =>
+      Response.json({ items: [seen.length > 1 ? seen.shift() : seen[0]].filter((one) => one !== undefined) }),
+    );
+    return runAgainst(server, 'port', 'bind', 'vm1', 'h1:tap0', '--wait=9');
+  };
+  const { portId: _, ...free } = plugged;
+  assert.equal((await bind(free, { ...plugged, up: false }, plugged)).code, 0);
+  for (const never of [[], [free], [{ ...plugged, portId: idOf(5) }], [{ ...plugged, up: false }]]) {
+    const { code, error } = await bind(...never);
+    assert.equal(code, 10);
+    assert.equal(error, 'aya: port vm1 is not up at h1:tap0 after 9 s, but still up at another interface\n');
+  }
 });
 
 test('bind --wait fails after its time and says why the port is not up', async () => {
@@ -73,9 +102,21 @@ test('bind --wait fails after its time and says why the port is not up', async (
     server.answer(`GET /v1/ports/${idOf(4)}`, { id: idOf(4), status });
     const { code, error } = await runAgainst(server, 'port', 'bind', 'vm1', 'h1:tap0', '--wait=2');
     assert.equal(code, 10, status.state);
-    assert.match(error, /^aya: port vm1 is not up on h1 after 2 s, /);
+    assert.match(error, /^aya: port vm1 is not up at h1:tap0 after 2 s, /);
     assert.match(error, sentence);
   }
+});
+
+test('what bind is refused for is told in its words', async () => {
+  const refused = async (path: string, status: number) => {
+    const body = { code: 'invalid', message: 'it cannot be', path };
+    const server = cloud().answer(`PATCH /v1/ports/${idOf(4)}`, body, status);
+    const { code, error } = await runAgainst(server, 'port', 'bind', 'vm1', 'h1:tap0');
+    return [code, error];
+  };
+  assert.deepEqual(await refused('/interfaceName', 409), [5, 'aya: it cannot be (h1:tap0)\n']);
+  const unpeer = 'aya: port vm1 is peered: aya port unpeer vm1 before it is bound\n';
+  assert.deepEqual(await refused('/peerId', 422), [7, unpeer]);
 });
 
 test('bind without --wait does not look at the port', async () => {
@@ -151,6 +192,18 @@ test('host add prints the join token alone on standard output, and both ways to 
   ]);
   const json = JSON.parse((await runAgainst(server, 'host', 'add', 'h1', '--json')).out);
   assert.equal(json.joinToken, 'abc');
+});
+
+test('a host that is added twice is one that is to join again', async () => {
+  const server = cloud();
+  const { code, out, error } = await runAgainst(server, 'host', 'add', 'h1');
+  assert.equal(code, 5);
+  assert.equal(out, '');
+  assert.match(
+    error,
+    /^aya: there is a host h1 already \(.*1\): aya host join-token h1 prints another token for it\n$/,
+  );
+  assert.deepEqual(server.writes, []);
 });
 
 const applied = (done: boolean, h2: object) => ({
@@ -287,18 +340,46 @@ const TRACE = {
   ],
 };
 
+const tracedBy = (server: FakeServer): unknown => server.calls.find(({ path }) => path === '/v1/trace')?.body;
+
 test('a trace sends the frame that the words mean and prints steps by depth, verdict, why and actions', async () => {
   const server = cloud().answer('POST /v1/trace', TRACE);
   const words = 'eth(02:00:00:00:00:01, 02:00:00:00:00:02) ip(10.0.1.11, 10.0.1.12) udp(1, 2)';
   const { code, out, error } = await runAgainst(server, 'trace', '--port', 'vm1', words);
   assert.equal(code, 0, error);
-  const { portId, frame } = server.calls.at(-1)!.body as { portId: string; frame: string };
+  const { portId, frame } = tracedBy(server) as { portId: string; frame: string };
   assert.equal(portId, idOf(4));
   assert.match(frame, /^020000000002020000000001080045/);
   assert.equal(
     out,
     'port vm1: enters\n  bridge web: MAC known\n\nforward: to vm2\n  output 2\nthe same holds for all packets with port 1\n',
   );
+});
+
+test('a trace has names for the numbers of ports and bridges, and packets that are born in words', async () => {
+  const numbered = { actions: ['output 2', 'flood 3', 'output 9'], mask: 'port=2 eth=ip4' };
+  const frame = '020000000002020000000001080045000014000000004001000000000000000000000000';
+  const born = [
+    { to: 2, frame },
+    { to: 9, frame },
+  ];
+  const server = cloud()
+    .add('port', { id: idOf(6), name: 'vm3', deviceId: idOf(3), tunnelKey: 2 })
+    .add('bridge', { id: idOf(7), name: 'db', floodKey: 3 })
+    .answer('POST /v1/trace', { ...TRACE, ...numbered, born });
+  const { out } = await runAgainst(server, 'trace', '--port', 'vm1', 'eth(02:00:00:00:00:01, 02:00:00:00:00:02)');
+  const [actions, sends] = [out.match(/^ {2}(?:output|flood) .*$/gm), out.match(/^ {2}sends .*$/gm)];
+  assert.deepEqual(actions, ['  output vm3', '  flood db', '  output 9']);
+  assert.match(sends![0]!, /^ {2}sends 02:00:00:00:00:01 > 02:00:00:00:00:02 .*\(\d+ bytes\) to port vm3$/);
+  assert.match(sends![1]!, / to number 9$/);
+  assert.match(out, /\nthe same holds for all packets with port=vm3 eth=ip4\n$/);
+});
+
+test('a first fragment that is refused is named by its flag', async () => {
+  const server = cloud().answer('POST /v1/trace', { code: 'invalid', message: 'no first', path: '/first' }, 422);
+  const words = 'eth(02:00:00:00:00:01, 02:00:00:00:00:02)';
+  const { error } = await runAgainst(server, 'trace', '--port', 'vm1', '--first', words, words);
+  assert.equal(error, 'aya: no first (--first)\n');
 });
 
 test('a trace that needs a neighbour says whose address at which port', async () => {
@@ -314,7 +395,7 @@ test('a trace of a later fragment brings its first, by its own words or as told'
     const server = cloud().answer('POST /v1/trace', TRACE);
     const { code, error } = await runAgainst(server, 'trace', '--port', 'vm1', ...words);
     assert.equal(code, 0, error);
-    return (server.calls.at(-1)!.body as { first?: string }).first;
+    return (tracedBy(server) as { first?: string }).first;
   };
   const first = await sent(`${network}, frag=later) udp(5000, 53)`);
   assert.match(first!, /13880035/);

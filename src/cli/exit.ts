@@ -71,6 +71,9 @@ export function exitCodeOf(error: unknown): ExitCode {
   return EXIT.failed;
 }
 
+/** Errors of commands that know the words their request was made from. */
+export const FLAG_AT = new WeakMap<Error, (path: string) => string | undefined>();
+
 /** `flagAt` turns a JSON pointer of the request into the flag that it came from. */
 export function sentenceOf(error: unknown, flagAt: (path: string) => string | undefined = () => undefined): string {
   if (error instanceof CliError) return error.message;

@@ -14,6 +14,13 @@ export function addHostVerbs(group: Command, io: CliIo): void {
     .addHelpText('after', '\nExample:\n  aya host add h1\n  (on h1)  export AYATORI_JOIN_TOKEN=…; aya agent')
     .action(async (name: string, _options: object, command: Command) => {
       const context = contextOf(io, command);
+      // Names need not be unique, but a host that is added twice is one that was to join again.
+      for await (const { id } of context.client.list('host', { name })) {
+        throw new CliError(
+          EXIT.conflict,
+          `there is a host ${name} already (${id}): aya host join-token ${name} prints another token for it`,
+        );
+      }
       const host = await context.client.create('host', { name });
       await printJoinToken(context, host);
     });

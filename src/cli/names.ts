@@ -7,6 +7,9 @@ import { CliError, EXIT, usage } from './exit.ts';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
+/** Numbers of ports and bridges in words of the data path. */
+const NUMBERED = /(?<=^port=|^output |^flood )(\d+)\b/;
+
 /** `bridge|router` of a schema's `references`. */
 export const kindsOf = (references: string): Kind[] => references.split('|') as Kind[];
 const nouns = (kinds: readonly Kind[]): string => kinds.map((kind) => KINDS[kind].noun).join(' or ');
@@ -39,7 +42,7 @@ export class Names {
     throw new CliError(EXIT.conflict, `${found.length} are called ${word}; name one by its id:\n${lines.join('\n')}`);
   }
 
-  /** What tells objects of the same name apart: kind, the device or owner, the project. */
+  /** What tells objects of the same name apart: kind, the device or owner, the project, when it was made. */
   async #whereabouts(kind: Kind, value: Answered<Kind>): Promise<string> {
     const fields = value as unknown as Record<string, unknown>;
     const words: string[] = [KINDS[kind].noun];
@@ -49,6 +52,7 @@ export class Names {
         words.push(`of ${await this.nameOf(kindsOf(references), String(fields[property]))}`);
     }
     if (value.projectId !== undefined) words.push(`in project ${await this.nameOf(['project'], value.projectId)}`);
+    words.push(`made ${value.createdAt}`);
     return words.join(' ');
   }
 
@@ -60,6 +64,23 @@ export class Names {
       this.#known.set(id, name);
     }
     return name;
+  }
+
+  /** `port vm1` or `bridge web`, which floods; the number itself where nothing has it any more, or it is not ours to see. */
+  async numbered(number: number): Promise<string> {
+    for await (const { id, name } of this.#client.list('port', { tunnelKey: number })) return `port ${name || id}`;
+    for await (const { id, name } of this.#client.list('bridge', { floodKey: number })) return `bridge ${name || id}`;
+    return `number ${number}`;
+  }
+
+  /** Words of the data path (`port=4`, `output 5`, `flood 1`) with names for the numbers of ports and bridges. */
+  async inText(text: string): Promise<string> {
+    const parts = text.split(NUMBERED);
+    for (let at = 1; at < parts.length; at += 2) {
+      const words = await this.numbered(Number(parts[at]));
+      if (!words.startsWith('number ')) parts[at] = words.slice(words.indexOf(' ') + 1);
+    }
+    return parts.join('');
   }
 
   async #fetchName(kinds: readonly Kind[], id: string): Promise<string> {

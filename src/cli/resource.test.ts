@@ -214,17 +214,28 @@ test('show tells every property that has a value; a host also its interfaces', a
   assert.match(out, /INTERFACE +UP +MAC +MTU-BYTES +ADDRESSES +PORT\ntap0 +yes +02:00:00:00:00:09 +1500 +- +-\n/);
 });
 
+test('the state of a port says when it is up and drops everything', async () => {
+  const port = { deviceId: idOf(1), status: { state: 'up' } };
+  const server = new FakeServer()
+    .add('bridge', { id: idOf(1), name: 'web' })
+    .add('port', { ...port, name: 'vm1' })
+    .add('port', { ...port, name: 'vm2', adminUp: false });
+  const { out } = await runAgainst(server, 'port', 'list');
+  assert.match(out, /\nvm1 .* up\nvm2 .* up, admin-up no\n$/);
+});
+
 test('a name that several have is refused with all of them', async () => {
   const server = new FakeServer()
     .add('bridge', { id: idOf(1), name: 'web' })
     .add('router', { id: idOf(2), name: 'edge' })
-    .add('port', { id: idOf(3), name: 'up', deviceId: idOf(1) })
-    .add('port', { id: idOf(4), name: 'up', deviceId: idOf(2) });
+    .add('port', { id: idOf(3), name: 'up', deviceId: idOf(1), createdAt: '2026-01-01T00:00:00Z' })
+    .add('port', { id: idOf(4), name: 'up', deviceId: idOf(2), createdAt: '2026-01-02T00:00:00Z' });
   const { code, error } = await runAgainst(server, 'port', 'show', 'up');
   assert.equal(code, 5);
   assert.equal(
     error,
-    `aya: 2 are called up; name one by its id:\n  ${idOf(3)}  port of web\n  ${idOf(4)}  port of edge\n`,
+    'aya: 2 are called up; name one by its id:\n' +
+      `  ${idOf(3)}  port of web made 2026-01-01T00:00:00Z\n  ${idOf(4)}  port of edge made 2026-01-02T00:00:00Z\n`,
   );
 });
 
@@ -261,7 +272,7 @@ test('a word where a number, a choice or a pair belongs is refused before anythi
     ['bridge create --mtu-bytes big', /--mtu-bytes is a whole number, not big/],
     ['bridge create --admin-up maybe', /--admin-up is yes or no, not maybe/],
     ['rule create --action explode', /--action is one of accept, drop, reject, return, jump, not explode/],
-    ['dhcp create --routes 10.0.0.0/8', /--routes wants LEFT=RIGHT, not 10\.0\.0\.0\/8/],
+    ['dhcp create --routes 10.0.0.0/8', /--routes wants DESTINATION=GATEWAY, not 10\.0\.0\.0\/8/],
     ['port create --router-advertisement speed=3', /--router-advertisement has no speed; there are managed, /],
     ['bridge list --wait soon', /--wait takes seconds, not soon/],
     ['bridge crate', /unknown command 'crate'/],

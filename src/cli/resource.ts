@@ -5,7 +5,7 @@ import type { Answered, Filters } from '../client/client.ts';
 import { KINDS, type Kind } from '../topology/kinds.ts';
 import { columnsOf, pairsOf, rowOf } from './columns.ts';
 import { type CliIo, type Context, contextOf } from './context.ts';
-import { CliError, EXIT, usage } from './exit.ts';
+import { CliError, EXIT, FLAG_AT, usage } from './exit.ts';
 import { formatPairs, formatTable } from './table.ts';
 import { addFlags, flagAt, missingFlags, type Options, propertiesOf, readFlags } from './words/flags.ts';
 import { choicesOf, flagName, readValue } from './words/values.ts';
@@ -41,9 +41,6 @@ const blamingFlags =
       throw error;
     }
   };
-
-/** Errors of commands that know the flags their request was made from. */
-export const FLAG_AT = new WeakMap<Error, (path: string) => string | undefined>();
 
 export function addResource(program: Command, kind: Kind, io: CliIo): Command {
   const { noun, schema } = KINDS[kind];

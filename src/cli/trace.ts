@@ -2,9 +2,10 @@
 // simulation that the agents run.
 
 import type { Command } from 'commander';
+import { formatPacket } from '../packet/packet.ts';
 import { parseFirstFragment, parseWords } from '../packet/words.ts';
 import { type CliIo, contextOf } from './context.ts';
-import { usage } from './exit.ts';
+import { FLAG_AT, usage } from './exit.ts';
 
 export function addTrace(program: Command, io: CliIo): void {
   program
@@ -18,11 +19,14 @@ export function addTrace(program: Command, io: CliIo): void {
 Words stand in the order of the layers, source before destination:
   eth(MAC, MAC)  vlan(ID)  arp(request, MAC, IP, IP)  ip(IP, IP, ttl=64)  ip6(IP, IP)  tcp(PORT, PORT, syn)
   udp(PORT, PORT)  icmp(echo-request)  icmp6(echo-request)  ns(IP)  bytes(N)
+A fragment says its place in ip or ip6: more (others follow), offset=BYTES.
 
 Example:
   aya trace --port vm1 'eth(02:00:00:00:00:01, 02:00:00:00:00:02) ip(10.0.1.11, 10.0.2.12) tcp(40000, 80, syn)'
 A later fragment is decided by the ports of its first, which its words say too:
-  aya trace --port vm1 'eth(…, …) ip(10.0.1.11, 10.0.2.12, offset=1480) udp(5000, 53)'`,
+  aya trace --port vm1 'eth(…, …) ip(10.0.1.11, 10.0.2.12, offset=1480) udp(5000, 53)'
+  aya trace --port vm1 --first 'eth(…, …) ip(10.0.1.11, 10.0.2.12, more) udp(5000, 53)' \\
+    'eth(…, …) ip(10.0.1.11, 10.0.2.12, offset=1480, protocol=17)'`,
     )
     .action(async (words: string[], options: TraceOptions, command: Command) => {
       const context = contextOf(io, command);
@@ -30,7 +34,10 @@ A later fragment is decided by the ports of its first, which its words say too:
       const frame = packetOf('the packet', text);
       const first = options.first === undefined ? parseFirstFragment(text) : packetOf('--first', options.first);
       const portId = await context.names.idOf(['port'], options.port);
-      const trace = await context.client.trace(portId, frame, first);
+      const trace = await context.client.trace(portId, frame, first).catch((error: unknown) => {
+        if (error instanceof Error) FLAG_AT.set(error, (path) => (path === '/first' ? '--first' : undefined));
+        throw error;
+      });
       if (context.json) return context.outJson(trace);
       const end = `${trace.verdict}: ${trace.why}`;
       const steps = trace.steps.map(({ depth, at, text }) => `${'  '.repeat(depth)}${at}: ${text}`);
@@ -44,10 +51,12 @@ A later fragment is decided by the ports of its first, which its words say too:
             `  must first know who has ${need.ip} at port ${await context.names.nameOf(['port'], need.portId)}\n`,
           );
       }
-      for (const action of trace.actions) context.out(`  ${describe(action)}\n`);
-      for (const born of trace.born) context.out(`  sends ${describe(born)}\n`);
+      for (const action of trace.actions) context.out(`  ${await context.names.inText(describe(action))}\n`);
+      for (const { to, frame } of trace.born) {
+        context.out(`  sends ${formatPacket(Buffer.from(frame, 'hex'))} to ${await context.names.numbered(to)}\n`);
+      }
       if (typeof trace.mask === 'string' && trace.mask !== '') {
-        context.out(`the same holds for all packets with ${trace.mask}\n`);
+        context.out(`the same holds for all packets with ${await context.names.inText(trace.mask)}\n`);
       }
     });
 }

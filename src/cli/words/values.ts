@@ -91,8 +91,8 @@ async function readObject(schema: Schema, word: string, name: string, names: Nam
   if (word.startsWith('{')) return readJson(word, name);
   const pair = pairOf(schema);
   if (pair !== undefined) {
-    const [left, right] = cut(word, name);
     const [first, second] = pair;
+    const [left, right] = cut(word, name, `${flagName(first)}=${flagName(second)}`.toUpperCase());
     return {
       [first]: await readValue(schema.properties?.[first] ?? {}, left, name, names),
       [second]: await readValue(schema.properties?.[second] ?? {}, right, name, names),
@@ -100,7 +100,7 @@ async function readObject(schema: Schema, word: string, name: string, names: Nam
   }
   const value: Record<string, unknown> = {};
   for (const part of word === '' ? [] : word.split(',')) {
-    const [left, right] = cut(part, name);
+    const [left, right] = cut(part, name, 'NAME=VALUE');
     const key = Object.keys(schema.properties ?? {}).find(
       (property) => property === left || flagName(property) === left,
     );
@@ -116,9 +116,9 @@ async function readObject(schema: Schema, word: string, name: string, names: Nam
   return value;
 }
 
-function cut(word: string, name: string): [string, string] {
+function cut(word: string, name: string, form: string): [string, string] {
   const at = word.indexOf('=');
-  if (at <= 0) throw usage(`--${name} wants LEFT=RIGHT, not ${word}`);
+  if (at <= 0) throw usage(`--${name} wants ${form}, not ${word === '' ? 'nothing' : word}`);
   return [word.slice(0, at), word.slice(at + 1)];
 }
 
