@@ -51,8 +51,7 @@ function processHelp(name: string, schema: TObject): string {
     const preset = value === undefined || (Array.isArray(value) && value.length === 0) ? '' : ` (${value})`;
     return `  --${flagOf(key)}  ${variableOf(key)}\n      ${description}${preset}\n`;
   });
-  const own =
-    '  --config FILE\n      instead of it\n  --print-config\n      print the settings that would hold, and end\n';
+  const own = `  --config FILE\n      instead of /etc/ayatori/${name}.json\n  --print-config\n      print the settings that would hold, and end\n`;
   return `Usage: aya ${name} [flags]\n\nSettings come from /etc/ayatori/${name}.json, the environment and flags; the later wins.\n\n${lines.join('')}${own}`;
 }
 
