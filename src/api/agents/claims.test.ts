@@ -1,6 +1,9 @@
 // Who holds a port when things happen between two writes: another server's, a lease that ends, a word that comes late.
 
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { MemoryStore } from '../../store/memory.ts';
 import { type Guard, type Store, Unavailable, type Write } from '../../store/store.ts';
@@ -108,6 +111,19 @@ test('a port is given away again when the store did not take it', LIMIT, async (
   await a2.until(() => a2.port(two.id, port.id)?.state === 'claimed');
 });
 
+test('a port that was let go of while no server ran is given to the host that waits for it', LIMIT, async (t) => {
+  const store = new SlowStore();
+  const stateDirectory = mkdtempSync(join(tmpdir(), 'ayatori-claims-'));
+  t.after(() => rmSync(stateDirectory, { recursive: true }));
+  const before = await openSite({ store, stateDirectory });
+  const { one, two, port } = await movedPort(before);
+  await before.close();
+  await store.txn([], [{ del: `claim/${port.id}` }, { del: `status/${one.id}/port/${port.id}` }]);
+  const site = await openSite({ store, stateDirectory });
+  t.after(() => site.close());
+  await settled(() => site.server.parts.liveStatus.claim(port.id)?.hostId === two.id);
+});
+
 test('a host whose lease ended while it was connected says all of it anew', LIMIT, async (t) => {
   const store = new SlowStore();
   const site = await openSite({ store, leaseSeconds: 1, expireMs: 50 });
@@ -197,4 +213,16 @@ test('what a host says in several frames after its hello is not taken back in be
   await watcher.until(() => watcher.port(one.id, ports[3]!.id) === undefined);
   const withdrawn = watcher.frames.flatMap((frame) => (frame.kind === 'status' ? frame.del : []));
   assert.deepEqual(withdrawn, [{ hostId: one.id, kind: 'port', id: ports[3]!.id }]);
+});
+
+test('a host that was dead already when it was deleted is given up at once', LIMIT, async (t) => {
+  const site = await openSite({ leaseSeconds: 1, expireMs: 600_000 });
+  t.after(() => site.close());
+  const { one, two, a1, a2, port } = await movedPort(site);
+  await a1.close();
+  const { liveStatus } = site.server.parts;
+  await settled(() => liveStatus.alive(one.id) === undefined);
+  await site.must('DELETE', `/v1/hosts/${one.id}`);
+  await a2.until(() => a2.port(two.id, port.id)?.state === 'claimed');
+  assert.equal(liveStatus.ofHost(one.id).size, 0);
 });

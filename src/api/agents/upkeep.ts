@@ -49,7 +49,7 @@ export class Upkeep {
 
   #statusChanged(changes: readonly StatusChange[] | undefined): void {
     const { liveStatus } = this.#parts;
-    const hosts = changes === undefined ? liveStatus.hostIds() : new Set(changes.map(({ hostId }) => hostId));
+    const hosts = changes === undefined ? [...liveStatus.hostIds()] : new Set(changes.map(({ hostId }) => hostId));
     for (const hostId of hosts) this.#watchOver(hostId);
     for (const { kind, id } of changes ?? []) if (kind === 'port') void this.#promote(id);
     // All was read anew: a host may have let go unseen. Or nobody was there to take it.
@@ -76,7 +76,8 @@ export class Upkeep {
     if (!dead) {
       clearTimeout(this.#timers.get(hostId));
       this.#timers.delete(hostId);
-    } else if (!this.#timers.has(hostId)) {
+    } else if (deleted || !this.#timers.has(hostId)) {
+      clearTimeout(this.#timers.get(hostId));
       const timer = setTimeout(() => void this.#expire(hostId), deleted ? 0 : this.#expireMs);
       timer.unref();
       this.#timers.set(hostId, timer);
