@@ -333,6 +333,11 @@ test('a port is not put where the host would be cut off, and own devices are not
   );
   const shown = (name: string) => server.status(sampleId('host', 2), 'interface', name) !== undefined;
   assert.deepEqual(['tap6', 'underlay', 'aya-vx', 'aya-inj0'].map(shown), [true, true, false, false]);
+  const carried = (name: string) => {
+    const status = server.status(sampleId('host', 2), 'interface', name);
+    return status?.kind === 'interface' ? status.portId : undefined;
+  };
+  assert.deepEqual(['tap6', 'underlay'].map(carried), [sampleId('port', 6), undefined]);
   await reaches(hosts, 1, 'tap5', packet(5, 6), '2/tap6');
 });
 

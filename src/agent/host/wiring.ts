@@ -228,9 +228,9 @@ export class HostWiring {
     this.#noticeLeft(ports);
     statuses.replaceKind('port', ports);
     const portOf = new Map<string, Id>();
-    for (const { id, state } of ports) {
-      const name = replica.topology.port(id)?.binding?.interfaceName;
-      if (name !== undefined && state !== 'refused') portOf.set(name, id);
+    for (const { id } of ports) {
+      const { number, binding } = replica.topology.port(id)!;
+      if (this.#ports.isPlugged(number)) portOf.set(binding!.interfaceName, id);
     }
     const found = [...this.#interfaces.values()]
       .filter(({ name }) => !isOwnDevice(name))
