@@ -67,10 +67,10 @@ function surroundings(
 
 /** The operations from one state of the world to another, one a line. */
 function way(to: Surroundings, from?: Surroundings): string[] {
-  const actual = from === undefined ? NO_WIRING : desiredWiring(from, NO_WIRING.plugs).wiring;
-  return diffWiring(desiredWiring(to, actual.plugs).wiring, actual).map(formatOperation);
+  const actual = from === undefined ? NO_WIRING : desiredWiring(from, NO_WIRING).wiring;
+  return diffWiring(desiredWiring(to, actual).wiring, actual).map(formatOperation);
 }
-const statuses = (around: Surroundings) => desiredWiring(around, NO_WIRING.plugs).statuses;
+const statuses = (around: Surroundings) => desiredWiring(around, NO_WIRING).statuses;
 const states = (around: Surroundings) => statuses(around).map(({ state, why }) => why ?? state);
 
 const TAP0 = found('tap0', 10, { tap: true });
@@ -118,6 +118,22 @@ test('a port on another host is sent to only after that host said it is up', () 
   const after = surroundings(topology, { up: [[PEER, 6]] });
   assert.deepEqual(way(before), [...HOST_LINES, 'flood 100001 ports [] hosts []']);
   assert.deepEqual(way(after, before), ['port 6 at host 1', 'flood 100001 ports [] hosts [1]']);
+});
+
+test('a port that moves between other hosts is sent to its old host until the new one is up', () => {
+  const before = surroundings(network(bound(6, PEER, 'tap0')), { up: [[PEER, 6]] });
+  const moved = network(bound(6, THIRD, 'tap0'));
+  assert.deepEqual(way(surroundings(moved), before), []);
+  assert.deepEqual(way(surroundings(moved, { up: [[THIRD, 6]] }), before), [
+    'port 6 at host 2',
+    'flood 100001 ports [] hosts [2]',
+  ]);
+  // Not when one of them cannot be reached any more, nor when it is bound to nobody.
+  for (const hosts of [[2], [3]]) assert.ok(way(surroundings(moved, { hosts }), before).includes('port 6 nowhere'));
+  const unbound = network(sample('port', 6, { deviceId: BRIDGE }));
+  assert.ok(way(surroundings(unbound), before).includes('port 6 nowhere'));
+  // One that is down where it was is sent to no more.
+  assert.ok(way(surroundings(network(bound(6, PEER, 'tap0'))), before).includes('port 6 nowhere'));
 });
 
 test('a flood goes once to each host, however many members it has', () => {

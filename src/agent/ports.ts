@@ -61,10 +61,10 @@ export type Operation =
   | { readonly kind: 'plug'; readonly port: number; readonly plug: Plug }
   | { readonly kind: 'unplug'; readonly port: number };
 
-/** The wiring that the topology asks for, and what to say of each port that is bound to this host. */
+/** The wiring that the topology asks for, and what to say of each port that is bound to this host. `actual`: what is. */
 export function desiredWiring(
   around: Surroundings,
-  plugged: ReadonlyMap<number, Plug>,
+  actual: Pick<Wiring, 'plugs' | 'places'>,
 ): { readonly wiring: Wiring; readonly statuses: PortStatus[] } {
   const hosts = new Map<number, UnderlayHost>();
   for (const [hostId, underlay] of around.underlay) hosts.set(around.indexOf(hostId), underlay);
@@ -77,11 +77,11 @@ export function desiredWiring(
     const port = around.topology.port(id);
     if (port?.binding === undefined) continue;
     if (port.binding.hostId !== around.hostId) {
-      const place = remotePlace(port.binding.hostId, id, around);
+      const place = remotePlace(port.binding.hostId, id, around) ?? oldPlace(port, around, actual, hosts);
       if (place !== undefined) places.set(port.number, place);
       continue;
     }
-    const { status, found } = localPort(port, around, taken, plugged.has(port.number));
+    const { status, found } = localPort(port, around, taken, actual.plugs.has(port.number));
     statuses.push(status);
     if (found === undefined) continue;
     taken.set(found.name, port);
@@ -196,7 +196,7 @@ export class Ports {
 
   /** Makes the data path what the surroundings ask for, as far as it can be done now. */
   wire(around: Surroundings): void {
-    const { wiring, statuses } = desiredWiring(around, this.#actual.plugs);
+    const { wiring, statuses } = desiredWiring(around, this.#actual);
     const failures = new Map<number, string>();
     let failed = false;
     for (const operation of diffWiring(wiring, this.#actual)) {
@@ -260,6 +260,19 @@ function deliveryOf(place: Place | undefined): Delivery | undefined {
 function remotePlace(hostId: Id, portId: Id, around: Surroundings): Place | undefined {
   if (!around.underlay.has(hostId) || !around.isUp(hostId, portId)) return undefined;
   return { kind: 'remote', host: around.indexOf(hostId) };
+}
+
+/** A port that has moved is still sent to its old host, which has it or sends it on, until the new one says `up`. */
+function oldPlace(
+  { number, binding }: PortNode,
+  around: Surroundings,
+  actual: Pick<Wiring, 'places'>,
+  hosts: ReadonlyMap<number, UnderlayHost>,
+): Place | undefined {
+  const { hostId } = binding!;
+  const place = actual.places.get(number);
+  if (place?.kind !== 'remote' || !hosts.has(place.host) || !around.underlay.has(hostId)) return undefined;
+  return place.host === around.indexOf(hostId) ? undefined : place;
 }
 
 /** What to say of a port that is bound here, and the interface that it is to be plugged into now. */
