@@ -9,6 +9,7 @@ import type { Credentials } from './state/credentials.ts';
 import type { Feed } from './state/feed.ts';
 import type { LiveStatus } from './state/live-status.ts';
 import type { StatusHistory } from './state/status-history.ts';
+import type { Views } from './tenant/view.ts';
 import type { FreedNumbers } from './write/numbers.ts';
 import type { Transactor } from './write/transact.ts';
 
@@ -26,6 +27,8 @@ export interface Parts {
   readonly statusHistory: StatusHistory;
   readonly credentials: Credentials;
   readonly freedNumbers: FreedNumbers;
+  /** What the tokens of projects see. */
+  readonly views: Views;
   readonly transactor: Transactor;
   readonly agents: Agents;
   readonly metrics: Metrics;

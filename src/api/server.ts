@@ -30,6 +30,7 @@ import { Feed } from './state/feed.ts';
 import { REVISION_KEY } from './state/keys.ts';
 import { LiveStatus } from './state/live-status.ts';
 import { StatusHistory } from './state/status-history.ts';
+import { Views } from './tenant/view.ts';
 import { recover } from './write/change-set.ts';
 import { FreedNumbers } from './write/numbers.ts';
 import { Transactor } from './write/transact.ts';
@@ -81,6 +82,7 @@ export async function buildParts(
   const liveStatus = new LiveStatus();
   const statusHistory = new StatusHistory(liveStatus);
   const credentials = new Credentials();
+  const views = new Views(config);
   const freedNumbers = new FreedNumbers();
   const metrics = new Metrics();
   const feed = new Feed(store, [config, credentials, freedNumbers, liveStatus], log);
@@ -95,7 +97,7 @@ export async function buildParts(
   metrics.observe({ config, agents, transactor });
   const version = versionOfPackage();
   return {
-    ...{ store, feed, config, liveStatus, statusHistory, credentials, freedNumbers, transactor, agents },
+    ...{ store, feed, config, liveStatus, statusHistory, credentials, freedNumbers, views, transactor, agents },
     ...{ metrics, log, version, stopping, place },
   };
 }

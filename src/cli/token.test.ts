@@ -24,10 +24,18 @@ test('tokens are a table, those of hosts under the name of the host', async () =
     .add('host', { id: idOf(1), name: 'h1' })
     .answer('GET /v1/tokens', { items: [listed, ofHost] });
   const { out } = await runAgainst(server, 'token', 'list');
-  assert.match(out, /^ID +NAME +ROLE +CREATED +EXPIRES +LAST-USED\n/);
+  assert.match(out, /^ID +NAME +ROLE +PROJECTS +CREATED +EXPIRES +LAST-USED\n/);
   assert.match(out, /ci +admin/);
   assert.match(out, /h1 +host/);
   assert.deepEqual(JSON.parse((await runAgainst(server, 'token', 'list', '--json')).out), [listed, ofHost]);
+});
+
+test('a token of projects names them', async () => {
+  const server = new FakeServer().add('project', { id: idOf(1), name: 'red' }).answer('POST /v1/tokens', made, 201);
+  await runAgainst(server, 'token', 'create', 'ci', '--role', 'member', '--project', `red,${idOf(2)}`);
+  assert.deepEqual(server.writes[0]?.body, { name: 'ci', role: 'member', projectIds: [idOf(1), idOf(2)] });
+  server.answer('GET /v1/tokens', { items: [{ ...listed, role: 'reader', projectIds: [idOf(1)] }] });
+  assert.match((await runAgainst(server, 'token', 'list')).out, /ci +reader +red/);
 });
 
 test('a token is revoked by its name or id, and a name that two have by neither', async () => {

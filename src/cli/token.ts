@@ -8,10 +8,11 @@ import { formatTable } from './table.ts';
 
 interface CreateOptions {
   readonly role: string;
+  readonly project?: string;
   readonly expires?: string;
 }
 
-const COLUMNS = ['id', 'name', 'role', 'created', 'expires', 'last-used'] as const;
+const COLUMNS = ['id', 'name', 'role', 'projects', 'created', 'expires', 'last-used'] as const;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
@@ -20,14 +21,15 @@ export function addToken(program: Command, io: CliIo): void {
   group
     .command('create <name>')
     .description('make a token and print it, once')
-    .option('--role <role>', 'admin: may do everything', 'admin')
+    .option('--role <role>', 'admin: everything; member: change what is in its projects; reader: look at it', 'admin')
+    .option('--project <projects>', 'of a member or reader: project, or several with commas between')
     .option(
       '--expires <when>',
       'after a time (90d, 12h, 30m, 45s) or at one (2030-01-31T12:00:00Z); none: when revoked',
     )
     .addHelpText(
       'after',
-      '\nExamples:\n  aya token create backup --expires 90d\n  AYATORI_TOKEN=$(aya token create ci)',
+      '\nExamples:\n  aya token create backup --expires 90d\n  aya token create alice --role member --project red\n  AYATORI_TOKEN=$(aya token create ci)',
     )
     .action(async (name: string, options: CreateOptions, command: Command) =>
       create(contextOf(io, command), name, options),
@@ -45,11 +47,14 @@ export function addToken(program: Command, io: CliIo): void {
 }
 
 /** The token alone on standard output: a script can take it. */
-async function create(context: Context, name: string, { role, expires }: CreateOptions): Promise<void> {
+async function create(context: Context, name: string, { role, project, expires }: CreateOptions): Promise<void> {
   const expiresAt = expires === undefined ? undefined : timeOf(expires, context.io.nowMs());
+  const projectIds: string[] = [];
+  for (const word of project?.split(',') ?? []) projectIds.push(await context.names.idOf(['project'], word));
   const made = await context.client.createToken({
     name,
     role: role as TokenRole,
+    ...(project === undefined ? {} : { projectIds }),
     ...(expiresAt === undefined ? {} : { expiresAt }),
   });
   if (context.json) return context.outJson(made);
@@ -68,6 +73,9 @@ async function list(context: Context): Promise<void> {
       id: token.id,
       name: token.hostId === undefined ? token.name : await context.names.nameOf(['host'], token.hostId),
       role: token.role,
+      projects: (await Promise.all((token.projectIds ?? []).map((id) => context.names.nameOf(['project'], id)))).join(
+        ',',
+      ),
       created: token.createdAt,
       expires: token.expiresAt,
       'last-used': token.lastUsedAt,

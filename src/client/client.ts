@@ -177,6 +177,8 @@ export interface TokenInfo {
   readonly role: TokenRole | 'host';
   /** Of every role but host. */
   readonly name?: string;
+  /** Of members and readers. */
+  readonly projectIds?: readonly Id[];
   /** Of role host. */
   readonly hostId?: Id;
   readonly createdAt: string;
@@ -184,10 +186,13 @@ export interface TokenInfo {
   /** As far as the server that answers knows, since its start. */
   readonly lastUsedAt?: string;
 }
-export type TokenRole = 'admin';
+/** member: changes the objects of its projects; reader: looks at them. */
+export type TokenRole = 'admin' | 'member' | 'reader';
 export interface TokenDraft {
   readonly name: string;
   readonly role: TokenRole;
+  /** Of members and readers: at least one. */
+  readonly projectIds?: readonly Id[];
   /** RFC 3339; none: good until it is revoked. */
   readonly expiresAt?: string;
 }

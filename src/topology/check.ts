@@ -35,11 +35,9 @@ export function check(
   for (const resource of change.put) {
     const { kind, value } = resource;
     const shared = [...checkIdentity(resource, before, after), ...checkReferences(resource, before, after)];
-    add(
-      kind,
-      value.id,
-      shared.length > 0 ? shared : [...checkQuota(resource, checking), ...checkKind(resource, checking)],
-    );
+    const isWhole = referencesOf(kind, value as never).every(({ relation, id }) => isThere(relation.to, id, after));
+    const own = shared.length > 0 || !isWhole ? [] : checkKind(resource, checking);
+    add(kind, value.id, shared.length > 0 ? shared : [...checkQuota(resource, checking), ...own]);
   }
   for (const { kind, id } of change.del) add(kind, id, checkUnused(kind, id, put, checking));
   return problems;
@@ -105,9 +103,17 @@ function checkIdentity({ kind, value }: Resource, before: Topology, after: Topol
     .map((name) => invalid(`/${name}`, `${name} never changes: leave it ${was[name]}, or create another ${kind}`));
 }
 
+const isThere = (kinds: readonly Kind[], id: Id, topology: Topology): boolean =>
+  kinds.some((kind) => topology.object(kind, id) !== undefined);
+
+/** In a part of the world an object may name what is not in that part: that it named it before is no news. */
 function checkReferences({ kind, value }: Resource, before: Topology, after: Topology): Finding[] {
+  const old = before.object(kind, value.id);
+  const namedBefore = old === undefined ? [] : referencesOf(kind, old as never);
   return referencesOf(kind, value as never).flatMap(({ relation, id, pointer }): Finding[] => {
-    if (relation.to.some((to) => after.object(to, id) !== undefined)) return [];
+    if (isThere(relation.to, id, after)) return [];
+    const isOld = namedBefore.some((one) => one.relation === relation && one.id === id);
+    if (isOld && !isThere(relation.to, id, before)) return [];
     const wanted = relation.to.join(' or ');
     const other = KIND_NAMES.find((one) => after.object(one, id) !== undefined);
     if (other !== undefined) return [invalid(pointer, `${id} is a ${other}: name a ${wanted}`)];

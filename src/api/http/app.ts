@@ -38,7 +38,7 @@ export function buildApp(parts: Parts): App {
       (performance.now() - start) / 1000,
     );
   });
-  app.use(guard(parts.credentials));
+  app.use(guard(parts));
   resourceRoutes(app, parts);
   watchRoutes(app, parts);
   appliedRoutes(app, parts);

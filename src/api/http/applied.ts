@@ -37,6 +37,7 @@ export function appliedRoutes(app: App, { agents, config, stopping }: Parts): vo
     }
     if (stopping.aborted) throw new ApiError('unavailable', 'the server is stopping: ask another or try again');
     if (stop.aborted) throw new ApiError('unauthorized', 'the token is not valid any more');
-    return context.json({ revision, done: isDone(), hosts: agents.progress() });
+    const hosts = context.get('caller').view === undefined ? agents.progress() : [];
+    return context.json({ revision, done: isDone(), hosts });
   });
 }

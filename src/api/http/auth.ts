@@ -1,13 +1,15 @@
 // Who may call what. The admin may call everything; a host reads its own status and the version, and speaks on the
-// agent stream as itself.
+// agent stream as itself; a member or reader calls what is about its projects, and is answered from its view of them.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Context, MiddlewareHandler } from 'hono';
 import type { Log } from '../../lib/log.ts';
 import type { Store } from '../../store/store.ts';
+import { KIND_NAMES, KINDS } from '../../topology/kinds.ts';
 import { ApiError } from '../errors.ts';
 import { writePrivateFile } from '../identity/private-file.ts';
+import type { Parts } from '../parts.ts';
 import { type Credential, type Credentials, newToken, type Token, tokenKey } from '../state/credentials.ts';
 import { encode } from '../state/keys.ts';
 import type { CallEnv } from './caller.ts';
@@ -27,16 +29,32 @@ function tokenOf(credentials: Credentials, header: string | undefined): Token {
   return found;
 }
 
-export function guard(credentials: Credentials): MiddlewareHandler<CallEnv> {
+export function guard({ credentials, views }: Parts): MiddlewareHandler<CallEnv> {
   return async (context, next) => {
     if (`${context.req.method} ${context.req.path}` !== OPEN) {
       const token = tokenOf(credentials, context.req.header('authorization'));
       const { credential } = token;
-      context.set('caller', { token, ended: credentials.ended(token.hash) });
+      const isTenant = credential.role === 'member' || credential.role === 'reader';
+      const view = isTenant ? views.of(credential.projectIds) : undefined;
+      context.set('caller', { token, view, ended: credentials.ended(token.hash) });
       if (credential.role === 'host' && !hostMay(context, credential.hostId)) throw new ApiError('forbidden');
+      if (isTenant && !tenantMay(context, credential.role)) throw new ApiError('forbidden');
     }
     await next();
   };
+}
+
+const PLURALS = KIND_NAMES.map((kind) => KINDS[kind].plural).join('|');
+/** What is not among these is the operator's. */
+const TENANTS = [
+  new RegExp(`^/v1/(${PLURALS})(/[^/]+)?$`),
+  /^\/v1\/(transaction|watch|status|status\/watch|applied|trace|version)$/,
+  /^\/v1\/interfaces(\/[^/]+\/[^/]+)?$/,
+];
+
+function tenantMay({ req }: Context, role: 'member' | 'reader'): boolean {
+  if (!TENANTS.some((path) => path.test(req.path))) return false;
+  return role === 'member' || req.method === 'GET' || req.path === '/v1/trace';
 }
 
 function hostMay(context: Context, hostId: string): boolean {

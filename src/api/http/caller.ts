@@ -2,9 +2,12 @@
 
 import type { Context, Hono } from 'hono';
 import type { Token } from '../state/credentials.ts';
+import type { View } from '../tenant/view.ts';
 
 export interface Caller {
   readonly token: Token;
+  /** What it sees; undefined: everything. */
+  readonly view: View | undefined;
   /** Aborted when the token is revoked or expires: what goes on for long ends then. */
   readonly ended: AbortSignal;
 }

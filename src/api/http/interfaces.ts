@@ -27,6 +27,7 @@ export function interfaceRoutes(app: App, { liveStatus }: Parts): void {
     if (query.up !== undefined && query.up !== 'true' && query.up !== 'false') {
       throw new ApiError('malformed', `up is true or false, not ${query.up}`);
     }
+    if (context.get('caller').view !== undefined) return context.json({ items: [] });
     const hosts = query.hostId === undefined ? [...liveStatus.hostIds()] : [query.hostId];
     const rest = hosts
       .flatMap(ofHost)
@@ -42,7 +43,8 @@ export function interfaceRoutes(app: App, { liveStatus }: Parts): void {
 
   app.get('/v1/interfaces/:hostId/:name', (context) => {
     const { hostId, name } = context.req.param();
-    const found = ofHost(hostId).find((one) => one.name === name);
+    const isTenant = context.get('caller').view !== undefined;
+    const found = isTenant ? undefined : ofHost(hostId).find((one) => one.name === name);
     if (found === undefined) throw new ApiError('notFound', `host ${hostId} reports no interface ${name}`);
     return context.json(found);
   });

@@ -1,13 +1,16 @@
 // Create, list, read, change and delete of every kind: one table (KINDS) drives all paths, filters and answers.
 
 import type { Context } from 'hono';
-import { KIND_NAMES, KINDS, type Kind, type Objects } from '../../topology/kinds.ts';
+import { KIND_NAMES, KINDS, type Kind, type Objects, type Resource } from '../../topology/kinds.ts';
+import type { Topology } from '../../topology/nodes.ts';
 import type { Id } from '../../topology/resource.ts';
 import { ApiError } from '../errors.ts';
 import type { Parts } from '../parts.ts';
+import { judged } from '../tenant/plan.ts';
+import { redacted } from '../tenant/redact.ts';
 import type { Operation } from '../write/plan.ts';
 import type { Outcome } from '../write/transact.ts';
-import type { App } from './caller.ts';
+import type { App, Call } from './caller.ts';
 import {
   LIST_LIMIT,
   LIST_LIMIT_MAX,
@@ -28,36 +31,48 @@ export function resourceRoutes(app: App, parts: Parts): void {
     app.get(path, (context) => list(context, parts, kind));
     app.post(path, async (context) => {
       const value = await readJson(context);
-      const outcome = await parts.transactor.submit([{ op: 'create', kind, value, at: '' }]);
+      const outcome = await submit(context, parts, [{ op: 'create', kind, value, at: '' }]);
       return answer(context, parts, kind, outcome, outcome.done[0]!.created ? 201 : 200);
     });
     app.get(`${path}/:id`, (context) => {
-      const object = parts.config.topology.object(kind, context.req.param('id'));
+      const object = topologyOf(context, parts).object(kind, context.req.param('id'));
       if (object === undefined) throw new ApiError('notFound', `there is no ${kind} ${context.req.param('id')}`);
       context.header('ETag', `"${object.revision}"`);
-      return context.json(shown(parts, kind, object));
+      return context.json(shown(context, parts, kind, object));
     });
     app.patch(`${path}/:id`, async (context) => {
       const value = await readJson(context);
-      const outcome = await parts.transactor.submit([
+      const outcome = await submit(context, parts, [
         { op: 'update', kind, id: context.req.param('id'), value, at: '', ...ifMatch(context) },
       ]);
       return answer(context, parts, kind, outcome, 200);
     });
     app.delete(`${path}/:id`, async (context) => {
       const id = context.req.param('id');
-      const outcome = await parts.transactor.submit([{ op: 'delete', kind, id, at: '', ...ifMatch(context) }]);
+      const outcome = await submit(context, parts, [{ op: 'delete', kind, id, at: '', ...ifMatch(context) }]);
       context.header('Ayatori-Revision', String(outcome.revision));
       return context.body(null, 204);
     });
   }
   app.post('/v1/transaction', async (context) => {
     const operations = operationsOf(await readJson(context, TRANSACTION_BYTES));
-    const { revision, done } = await parts.transactor.submit(operations);
+    const { revision, done } = await submit(context, parts, operations);
     context.header('Ayatori-Revision', String(revision));
-    const objects = done.flatMap(({ kind, value }) => (value === undefined ? [] : [shown(parts, kind, value)]));
+    const objects = done.flatMap(({ kind, value }) =>
+      value === undefined ? [] : [shown(context, parts, kind, value)],
+    );
     return context.json({ revision, objects });
   });
+}
+
+/** Everything, or what the tenant sees of it. */
+const topologyOf = (context: Call, { config }: Parts): Topology => (context.get('caller').view ?? config).topology;
+
+async function submit(context: Call, { transactor }: Parts, operations: readonly Operation[]): Promise<Outcome> {
+  const { view } = context.get('caller');
+  return view === undefined
+    ? transactor.submit(operations)
+    : transactor.submit(judged(operations, view.projects), view);
 }
 
 const ifMatch = (context: Context): { readonly ifMatch?: number } => {
@@ -65,29 +80,38 @@ const ifMatch = (context: Context): { readonly ifMatch?: number } => {
   return revision === undefined ? {} : { ifMatch: revision };
 };
 
-function answer(context: Context, parts: Parts, kind: Kind, outcome: Outcome, status: 200 | 201): Response {
+function answer(context: Call, parts: Parts, kind: Kind, outcome: Outcome, status: 200 | 201): Response {
   const value = outcome.done[0]!.value!;
   context.header('Ayatori-Revision', String(outcome.revision));
   context.header('ETag', `"${value.revision}"`);
   if (status === 201) context.header('Location', `/v1/${KINDS[kind].plural}/${value.id}`);
-  return context.json(shown(parts, kind, value), status);
+  return context.json(shown(context, parts, kind, value), status);
 }
 
 /** The object as answers have it: ports and hosts with their live status. */
-function shown(parts: Parts, kind: Kind, object: Objects[Kind]): unknown {
-  if (kind === 'port') return { ...object, status: parts.liveStatus.ofPort(object as Objects['port']) };
+function shown(context: Call, parts: Parts, kind: Kind, object: Objects[Kind]): unknown {
+  const { view } = context.get('caller');
+  if (kind === 'port') {
+    const whole = parts.config.topology.object('port', object.id) ?? (object as Objects['port']);
+    const status = parts.liveStatus.ofPort(whole);
+    if (view === undefined) return { ...object, status };
+    // Where it is, and what its host says of that, is the operator's.
+    const seen = redacted({ kind, value: object as Objects['port'] }, view.projects, parts.config.topology);
+    return { ...seen, status: { state: status.state } };
+  }
+  if (view !== undefined) return redacted({ kind, value: object } as Resource, view.projects, parts.config.topology);
   if (kind === 'host') return { ...object, status: parts.agents.hostStatus(object.id) };
   return object;
 }
 
-function list(context: Context, parts: Parts, kind: Kind): Response {
+function list(context: Call, parts: Parts, kind: Kind): Response {
   const query = readQuery(context, (name) => isControl(name) || filterOf(kind, name) !== undefined);
   const limit = readInteger(query.limit, 'limit', 1, LIST_LIMIT_MAX) ?? LIST_LIMIT;
   const after = query.pageToken === undefined ? '' : readPageToken(query.pageToken);
   const filters = Object.entries(query).filter(([name]) => !isControl(name));
   const fits = (object: Json): boolean => filters.every(([name, text]) => filterOf(kind, name)!(object, text));
-  const { topology, revision } = parts.config;
-  const objects = topology.objects(kind);
+  const { revision } = parts.config;
+  const objects = topologyOf(context, parts).objects(kind);
   const items: unknown[] = [];
   let last: Id | undefined;
   for (const id of sortedIds(objects)) {
@@ -97,7 +121,7 @@ function list(context: Context, parts: Parts, kind: Kind): Response {
     if (items.length === limit) {
       return context.json({ items, revision, pageToken: Buffer.from(last!).toString('base64url') });
     }
-    items.push(shown(parts, kind, object));
+    items.push(shown(context, parts, kind, object));
     last = id;
   }
   return context.json({ items, revision });

@@ -7,6 +7,7 @@ import type { HostedStatus, HostedStatusRef } from '../../topology/wire.ts';
 import { ApiError } from '../errors.ts';
 import type { Parts } from '../parts.ts';
 import type { StatusStep } from '../state/status-history.ts';
+import { statusSeen, stepSeen, UNTOLD } from '../tenant/status.ts';
 import type { App } from './caller.ts';
 import { LIST_LIMIT, LIST_LIMIT_MAX, readInteger, readQuery } from './request.ts';
 import { watched } from './watch.ts';
@@ -26,13 +27,14 @@ export function statusRoutes(app: App, { liveStatus, statusHistory, stopping }: 
     checkValues(query);
     const limit = readInteger(query.limit, 'limit', 1, LIST_LIMIT_MAX) ?? LIST_LIMIT;
     const after = query.pageToken === undefined ? '' : readPageToken(query.pageToken);
-    const hostIds = query.hostId === undefined ? [...liveStatus.hostIds()].sort() : [query.hostId];
+    const { view } = context.get('caller');
+    const hostIds = view === undefined ? hostsOf(query) : query.hostId === undefined ? [UNTOLD] : [];
     const { revision } = statusHistory;
     const items: HostedStatus[] = [];
     for (const hostId of hostIds) {
       // All of this host was told: its places begin with its id.
       if (after !== '' && hostId < after.slice(0, hostId.length)) continue;
-      const known = liveStatus.ofHost(hostId);
+      const known = view === undefined ? liveStatus.ofHost(hostId) : statusSeen(view, liveStatus);
       for (const key of [...known.keys()].sort()) {
         if (`${hostId}/${key}` <= after) continue;
         const { status } = known.get(key)!;
@@ -45,10 +47,16 @@ export function statusRoutes(app: App, { liveStatus, statusHistory, stopping }: 
     return context.json({ items, revision });
   });
 
+  const hostsOf = ({ hostId }: Query): readonly Id[] =>
+    hostId === undefined ? [...liveStatus.hostIds()].sort() : [hostId];
+
   app.get('/v1/status/watch', (context) => {
     const query = readQuery(context, (name) => WATCHED.has(name));
     checkValues(query);
-    return watched(context, statusHistory, stopping, query.from, (step) => partOf(step, query));
+    const { view } = context.get('caller');
+    return watched(context, statusHistory, stopping, query.from, (step) =>
+      partOf(view === undefined ? step : stepSeen(view, step), query),
+    );
   });
 }
 

@@ -1,6 +1,7 @@
 // Tokens of people and programs: created, listed, revoked. The text of a token is in the answer to its creation and
 // nowhere else; the store has its SHA-256.
 
+import type { Id } from '../../topology/resource.ts';
 import { ApiError } from '../errors.ts';
 import type { Parts } from '../parts.ts';
 import { type Credential, expiryMs, newToken, type Token, tokenKey } from '../state/credentials.ts';
@@ -9,21 +10,26 @@ import type { App } from './caller.ts';
 import { LIST_LIMIT, LIST_LIMIT_MAX, readFields, readInteger, readQuery } from './request.ts';
 
 /** Tokens that can be created; that of a host comes of its join token. */
-export const ROLES = ['admin'] as const;
-const FIELDS = ['name', 'role', 'expiresAt'] as const;
+export const ROLES = ['admin', 'member', 'reader'] as const;
+const FIELDS = ['name', 'role', 'projectIds', 'expiresAt'] as const;
 const FILTERS = ['name', 'role', 'hostId'] as const;
 const LISTED: ReadonlySet<string> = new Set([...FILTERS, 'limit', 'pageToken']);
 const NAME_MAX = 255;
 /** All are held in memory. */
 const TOKENS_MAX = 100_000;
+const PROJECTS_MAX = 100;
 /** What expired so long ago nobody asks after; it goes when the next token is created. */
 const FORGOTTEN_MS = 30 * 24 * 3600 * 1000;
 const SWEPT_MAX = 50;
 
-export function tokenRoutes(app: App, { store, credentials, feed }: Parts): void {
+export function tokenRoutes(app: App, { store, config, credentials, feed }: Parts): void {
   app.post('/v1/tokens', async (context) => {
     const now = new Date();
     const credential = credentialOf(await readFields(context, FIELDS), now);
+    for (const [at, id] of ('projectIds' in credential ? credential.projectIds : []).entries()) {
+      if (config.topology.object('project', id) !== undefined) continue;
+      throw new ApiError('invalid', `there is no project ${id}: create it first, or name another`, `/projectIds/${at}`);
+    }
     const known = credentials.all();
     if (known.length >= TOKENS_MAX) {
       throw new ApiError('conflict', `there are ${known.length} tokens, which is the most: revoke some`);
@@ -83,7 +89,7 @@ export function tokenRoutes(app: App, { store, credentials, feed }: Parts): void
   }
 }
 
-function credentialOf({ name, role, expiresAt }: Readonly<Record<string, unknown>>, now: Date): Credential {
+function credentialOf({ name, role, projectIds, expiresAt }: Readonly<Record<string, unknown>>, now: Date): Credential {
   if (typeof name !== 'string' || name === '' || name.length > NAME_MAX) {
     throw new ApiError(
       'malformed',
@@ -93,7 +99,19 @@ function credentialOf({ name, role, expiresAt }: Readonly<Record<string, unknown
   }
   const known = ROLES.find((one) => one === role);
   if (known === undefined) throw new ApiError('malformed', `role is one of ${ROLES.join(', ')}`, '/role');
-  return { role: known, name, createdAt: now.toISOString(), ...expiryOf(expiresAt, now) };
+  const rest = { name, createdAt: now.toISOString(), ...expiryOf(expiresAt, now) };
+  if (known !== 'admin') return { role: known, projectIds: projectsOf(projectIds, known), ...rest };
+  if (projectIds === undefined) return { role: known, ...rest };
+  throw new ApiError('malformed', 'a token of role admin is of no project: leave projectIds out', '/projectIds');
+}
+
+function projectsOf(given: unknown, role: string): readonly Id[] {
+  if (Array.isArray(given) && given.length > 0 && given.length <= PROJECTS_MAX) {
+    const ids = given.filter((id) => typeof id === 'string');
+    if (ids.length === given.length && new Set(ids).size === ids.length) return ids;
+  }
+  const wanted = `a list of the ids of 1 to ${PROJECTS_MAX} projects, each once`;
+  throw new ApiError('malformed', `a token of role ${role} needs projectIds: ${wanted}`, '/projectIds');
 }
 
 function expiryOf(given: unknown, now: Date): { readonly expiresAt?: string } {

@@ -16,6 +16,7 @@ import { portName } from '../../simulate/walk.ts';
 import type { PortNode, Topology } from '../../topology/nodes.ts';
 import { ApiError } from '../errors.ts';
 import type { Parts } from '../parts.ts';
+import { Veil } from '../tenant/veil.ts';
 import type { App } from './caller.ts';
 import { readFields } from './request.ts';
 
@@ -31,9 +32,12 @@ export function traceRoutes(app: App, { config, liveStatus }: Parts): void {
   app.post('/v1/trace', async (context) => {
     const { portId, frame: text, first: firstText } = await readFields(context, ['portId', 'frame', 'first']);
     const frame = frameOf(text, '/frame');
-    const { topology } = config;
+    const { view } = context.get('caller');
+    const veil = view && new Veil(config.topology, view.projects);
+    const topology = veil ?? config.topology;
     const port = typeof portId === 'string' ? topology.port(portId) : undefined;
-    if (port === undefined) throw new ApiError('notFound', `there is no port ${String(portId)}`, '/portId');
+    if (port === undefined || veil?.isLifted() === true)
+      throw new ApiError('notFound', `there is no port ${String(portId)}`, '/portId');
     const read = keyOfFrame(frame, port.number);
     if (read.key === undefined) return context.json(dropped(read.drop, dropWords(read.drop)));
     const steps: Step[] = [];
@@ -45,15 +49,19 @@ export function traceRoutes(app: App, { config, liveStatus }: Parts): void {
       throw new ApiError('invalid', 'the frame is no later fragment: leave first out', '/first');
     }
     const arrival = { key: read.key, frame, lengthBytes: lengthAtMtu(frame) };
-    const result = simulate(arrival, topology, learned, { step: (step) => steps.push(step) });
-    steps.push(...membersSteps(result, arrival, port, topology, learned));
+    const take = (step: Step): void => {
+      if (veil?.isLifted() !== true) steps.push(step);
+    };
+    const result = simulate(arrival, topology, learned, { step: take });
+    for (const step of membersSteps(result, arrival, port, topology, learned)) take(step);
     for (const action of result.actions) {
       const egress = action.kind === 'output' ? topology.portByNumber(action.port) : undefined;
       const live = egress && liveStatus.ofPort(egress.object);
       if (egress === undefined || live === undefined || live.state === 'up') continue;
-      const text = `is ${live.state} at present${live.why === undefined ? '' : ` (${live.why})`}: nothing is delivered`;
-      steps.push({ depth: 0, at: `port ${egress.name || egress.id}`, text });
+      const text = `is ${live.state} at present${live.why === undefined || veil !== undefined ? '' : ` (${live.why})`}: nothing is delivered`;
+      take({ depth: 0, at: `port ${egress.name || egress.id}`, text });
     }
+    if (veil?.isLifted() === true) return context.json(summedUp(topology.revision, result, steps));
     return context.json({
       revision: topology.revision,
       verdict: result.verdict,
@@ -69,6 +77,17 @@ export function traceRoutes(app: App, { config, liveStatus }: Parts): void {
     });
   });
 }
+
+/** To a tenant: its own part of the way, up to where something comes in that it may not see, and the end. */
+const summedUp = (revision: number, { verdict, cacheable }: Result, steps: readonly Step[]) => ({
+  revision,
+  verdict,
+  why: BEYOND,
+  ...{ actions: [], mask: '', tags: [], cacheable, needs: [], born: [] },
+  steps: [...steps, { depth: 0, at: 'elsewhere', text: BEYOND }],
+});
+
+const BEYOND = 'decided with what this token may not see';
 
 /** What each member of a flood makes of its copy: the part of the way that its own host decides. */
 function membersSteps(result: Result, arrival: Arrival, from: PortNode, topology: Topology, learned: Learned): Step[] {

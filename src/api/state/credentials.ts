@@ -3,12 +3,22 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import type { Entry, StoreEvent, WatchBatch } from '../../store/store.ts';
+import type { ResourceRef } from '../../topology/kinds.ts';
 import type { Id } from '../../topology/resource.ts';
 import { decode, PREFIX } from './keys.ts';
 
 /** As the store has it. `expiresAt`: RFC 3339; none: it is good until it is revoked. */
 export type Credential =
   | { readonly role: 'admin'; readonly name: string; readonly createdAt: string; readonly expiresAt?: string }
+  | {
+      /** member: may change the objects of its projects; reader: may look at them. */
+      readonly role: 'member' | 'reader';
+      readonly name: string;
+      /** At least one. */
+      readonly projectIds: readonly Id[];
+      readonly createdAt: string;
+      readonly expiresAt?: string;
+    }
   | { readonly role: 'host'; readonly hostId: Id; readonly createdAt: string };
 
 /** A token that is known. */
@@ -112,6 +122,15 @@ export class Credentials {
   lastingAdmins(): number {
     const all = [...this.#byHash.values()];
     return all.filter(({ credential }) => credential.role === 'admin' && credential.expiresAt === undefined).length;
+  }
+
+  /** Store keys of the tokens that are worth nothing without this object: those of a host, or of a project alone. */
+  keysOf({ kind, id }: ResourceRef): readonly string[] {
+    if (kind === 'host') return this.keysOfHost(id);
+    if (kind !== 'project') return [];
+    return [...this.#byHash.values()]
+      .filter(({ credential }) => 'projectIds' in credential && credential.projectIds.every((one) => one === id))
+      .map(({ hash }) => PREFIX.token + hash);
   }
 
   /** Store keys of a host's tokens. */

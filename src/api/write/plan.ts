@@ -42,8 +42,8 @@ export interface PlanContext {
   readonly now: Date;
   readonly draw: Draw;
   readonly newId: () => Id;
-  /** Store keys that go when a host goes. */
-  readonly keysOfHost: (hostId: Id) => readonly string[];
+  /** Store keys of the tokens that go with a host or a project. */
+  readonly keysOf: (ref: ResourceRef) => readonly string[];
 }
 
 export interface Plan {
@@ -174,7 +174,7 @@ function writesOf(
   draft: Draft,
   put: readonly Resource[],
   del: readonly ResourceRef[],
-  { now, keysOfHost }: PlanContext,
+  { now, keysOf }: PlanContext,
 ): ValueWrite[] {
   const writes: ValueWrite[] = [];
   for (const { kind, value } of put) {
@@ -184,7 +184,7 @@ function writesOf(
     writes.push({ put: objectKey(kind, value.id), value });
   }
   for (const { kind, id } of del) writes.push({ del: objectKey(kind, id) });
-  for (const { kind, id } of del) if (kind === 'host') for (const key of keysOfHost(id)) writes.push({ del: key });
+  for (const ref of del) for (const key of keysOf(ref)) writes.push({ del: key });
   for (const { before, after } of draft.edited('port')) {
     if (before !== undefined && after === undefined) writes.push(freed(before.tunnelKey, now.getTime()));
   }

@@ -7,15 +7,19 @@
 import { randomUUID } from 'node:crypto';
 import type { Log } from '../../lib/log.ts';
 import { OutcomeUnknown, type Rev, type Store, Unavailable } from '../../store/store.ts';
+import type { Resource, ResourceRef } from '../../topology/kinds.ts';
 import type { Topology } from '../../topology/nodes.ts';
+import { applyChanges } from '../../topology/snapshot.ts';
 import { ApiError } from '../errors.ts';
 import type { Config } from '../state/config.ts';
 import type { Credentials } from '../state/credentials.ts';
 import type { Feed } from '../state/feed.ts';
 import { decode, type Head, REVISION_KEY, type ValueWrite } from '../state/keys.ts';
+import { planForTenant } from '../tenant/plan.ts';
+import type { Changes, View } from '../tenant/view.ts';
 import { commit, finish, fits } from './change-set.ts';
 import { Draw, type FreedNumbers } from './numbers.ts';
-import { type Done, type Operation, plan } from './plan.ts';
+import { type Done, type Operation, type PlanContext, plan } from './plan.ts';
 
 export interface Outcome {
   readonly revision: number;
@@ -29,6 +33,8 @@ const SHARE_LIMIT = 64;
 
 interface Waiting {
   readonly operations: readonly Operation[];
+  /** Of the tenant that asks; undefined: the operator. */
+  readonly view: View | undefined;
   readonly resolve: (outcome: Outcome) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -65,11 +71,11 @@ export class Transactor {
     this.#parts = parts;
   }
 
-  /** All operations or none. Throws ApiError; after `outcomeUnknown` it may have happened. */
-  async submit(operations: readonly Operation[]): Promise<Outcome> {
+  /** All operations or none, as the tenant of `view` may make them. Throws ApiError; after `outcomeUnknown` it may have happened. */
+  async submit(operations: readonly Operation[], view?: View): Promise<Outcome> {
     if (this.#queue.length >= QUEUE_LIMIT) throw new ApiError('tooMany');
     return new Promise((resolve, reject) => {
-      this.#queue.push({ operations, resolve, reject });
+      this.#queue.push({ operations, view, resolve, reject });
       this.#running ??= this.#run();
     });
   }
@@ -128,22 +134,33 @@ export class Transactor {
     const refused: Round['refused'][number][] = [];
     let head: Head = { ...config.head, revision: config.revision + 1, commit: randomUUID() };
     let after = config.topology;
+    const changes: { readonly put: Resource[]; readonly del: ResourceRef[] } = { put: [], del: [] };
     let writes: readonly ValueWrite[] = [];
     let left: readonly Waiting[] = [];
     for (const [at, waiting] of taken.entries()) {
       const draw = this.#draw(head, after, now);
       try {
-        const planned = plan(
-          {
-            before: after,
-            revision: head.revision,
-            now,
-            draw,
-            newId: randomUUID,
-            keysOfHost: (hostId) => credentials.keysOfHost(hostId),
-          },
-          waiting.operations,
-        );
+        const context: PlanContext = {
+          before: after,
+          revision: head.revision,
+          now,
+          draw,
+          newId: randomUUID,
+          keysOf: (ref) => credentials.keysOf(ref),
+        };
+        const planned =
+          waiting.view === undefined
+            ? plan(context, waiting.operations)
+            : planForTenant(
+                context,
+                {
+                  ...context,
+                  before: seenBy(waiting.view, config.topology, after, changes),
+                  draw: this.#draw(head, after, now),
+                },
+                waiting.operations,
+                waiting.view.projects,
+              );
         const together = merged(writes, planned.writes);
         if (members.length > 0 && !fits(together)) {
           left = taken.slice(at);
@@ -152,6 +169,8 @@ export class Transactor {
         members.push({ waiting, done: planned.done });
         writes = together;
         after = planned.after;
+        changes.put.push(...planned.put);
+        changes.del.push(...planned.del);
         head = { ...head, ...draw.next };
       } catch (error) {
         refused.push({ waiting, error });
@@ -211,6 +230,13 @@ export class Transactor {
     this.#parts.log.error('a change could not be made', { error });
     return new ApiError('internal');
   }
+}
+
+/** What the tenant sees of `after`, to which the changes lead from what its view is of. */
+function seenBy(view: View, before: Topology, after: Topology, changes: Changes): Topology {
+  if (before === after) return view.topology;
+  const seen = view.changes(before, after, changes);
+  return applyChanges(view.topology, { revision: after.revision, ...seen }).topology;
 }
 
 /** Later writes of a key replace earlier ones. */
