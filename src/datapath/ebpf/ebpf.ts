@@ -207,7 +207,7 @@ export class EbpfDatapath implements Datapath {
   }
 
   counters(): Counter[] {
-    return [...this.#counters.list(), ...this.#traffic.list()];
+    return this.#traffic.withCounters(this.#counters.list());
   }
 
   close(): void {

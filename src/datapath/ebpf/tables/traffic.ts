@@ -65,8 +65,18 @@ export class KernelTraffic {
     this.#taken.delete(slot);
   }
 
-  /** Those that are not 0. */
-  list(): Counter[] {
+  /** Those that are not 0, and the others, which hold what was counted without a slot at hand. */
+  withCounters(others: readonly Counter[]): Counter[] {
+    const sums = new Map(others.map((counter) => [`${counter.kind} ${counter.id} ${counter.port}`, counter]));
+    for (const counter of this.#list()) {
+      const key = `${counter.kind} ${counter.id} ${counter.port}`;
+      const { packets, bytes } = sums.get(key) ?? { packets: 0, bytes: 0 };
+      sums.set(key, { ...counter, packets: counter.packets + packets, bytes: counter.bytes + bytes });
+    }
+    return [...sums.values()];
+  }
+
+  #list(): Counter[] {
     const counters: Counter[] = [];
     for (const [holder, slot] of this.#slots) {
       const [of, number] = holder.split(' ') as ['port' | 'host', string];

@@ -147,6 +147,18 @@ describe('the program, by test-run', { skip: whyNoKernelTests() }, () => {
     assert.deepEqual(reach(), [here[0], `drop ${DROP.noDelivery}`, here[2]]);
   });
 
+  test('what came from a port is one counter, with and without a slot at hand', () => {
+    const run = fresh();
+    run.install([{ ...classOf(udp4(), PORT), actions: [{ kind: 'drop', reason: DROP.policy }] }]);
+    run.run(PORT, udp4());
+    run.measure(PORT, udp4(), 10);
+    const received = run.counters().filter(({ kind, id }) => kind === 'portRx' && id === PORT);
+    assert.deepEqual(
+      received.map(({ packets }) => packets),
+      [11],
+    );
+  });
+
   test('ports beyond the slots for traffic are counted all the same', () => {
     const run = fresh();
     for (let port = 100; port < 100 + NUMBERS.TRAFFIC_SLOTS; port++) run.setDelivery(port, 'local');

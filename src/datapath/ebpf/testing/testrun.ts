@@ -113,7 +113,7 @@ export class TestRun {
   }
 
   counters(): Counter[] {
-    return [...this.#counters.list(), ...this.#traffic.list()];
+    return this.#traffic.withCounters(this.#counters.list());
   }
 
   /** Counters of made-up rules until no more fit. */
