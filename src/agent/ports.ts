@@ -36,6 +36,9 @@ export interface Wiring {
   readonly floods: ReadonlyMap<number, FloodGroup>;
 }
 
+/** Of every network namespace; the listing of interfaces leaves it out. */
+const LOOPBACK = 'lo';
+
 export const NO_WIRING: Wiring = { hosts: new Map(), plugs: new Map(), places: new Map(), floods: new Map() };
 
 /** What wiring is made from. */
@@ -287,6 +290,7 @@ function localPort(
     status: { kind: 'port', id: port.id, state, why },
   });
   const found = around.interfaces.get(interfaceName);
+  if (interfaceName === LOOPBACK) return say('down', 'interface lo is loopback: bind the port to another one');
   if (found === undefined) return say('down', `no interface ${interfaceName} on the host`);
   const reserved = around.reserved(found);
   if (reserved !== undefined) return say('down', reserved);

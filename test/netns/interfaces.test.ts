@@ -81,7 +81,10 @@ describeCloud('interfaces', (world) => {
     const { hypervisors } = world().deployment;
     const lost = await aya(world(), 'port', 'bind', 'web-1', 'host1:nothing', '--wait=3');
     assert.equal(lost.code, 10, lost.stderr);
-    assert.match(lost.stderr, /port web-1 is not up at host1:nothing after 3 s, but down: no interface nothing on the host/);
+    assert.match(
+      lost.stderr,
+      /port web-1 is not up at host1:nothing after 3 s, but down: no interface nothing on the host/,
+    );
     const found = await aya(world(), 'port', 'bind', 'web-1', 'host1:web-1', '--wait');
     assert.equal(found.code, 0, found.stderr);
     assert.match(found.stdout, /port web-1 is up at host1:web-1\n$/);

@@ -123,11 +123,13 @@ export class Agents {
 
   /** Throws ApiError: notFound when there is no such host, unavailable when its agent is not there. */
   async ask(hostId: Id, method: AgentMethod, parameters: unknown = {}, timeoutMs = ASK_MS): Promise<unknown> {
-    if (this.#parts.config.topology.object('host', hostId) === undefined) {
-      throw new ApiError('notFound', `there is no host ${hostId}`);
-    }
+    const host = this.#parts.config.topology.object('host', hostId);
+    if (host === undefined) throw new ApiError('notFound', `there is no host ${hostId}`);
     const session = this.#connected.get(hostId)?.session;
-    if (session === undefined) throw new ApiError('unavailable', `the agent of host ${hostId} is not connected`);
+    if (session === undefined) {
+      const name = host.name || hostId;
+      throw new ApiError('unavailable', `the agent of host ${name} is not connected: start it, or look at its log`);
+    }
     return session.ask(method, parameters, timeoutMs);
   }
 
