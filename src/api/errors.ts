@@ -25,6 +25,8 @@ const ERRORS = {
   outcomeUnknown: { status: 503, message: 'the answer of the store was lost: read before writing again' },
 } as const satisfies Record<string, { status: ErrorStatus; message: string }>;
 export type ErrorCode = keyof typeof ERRORS;
+export const ERROR_CODES = Object.keys(ERRORS) as ErrorCode[];
+export const statusOf = (code: ErrorCode): ErrorStatus => ERRORS[code].status;
 
 export interface ErrorBody {
   readonly code: ErrorCode;

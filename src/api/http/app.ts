@@ -11,6 +11,7 @@ import type { Parts } from '../parts.ts';
 import { appliedRoutes } from './applied.ts';
 import { guard } from './auth.ts';
 import type { App } from './caller.ts';
+import { docsRoutes } from './docs.ts';
 import { interfaceRoutes } from './interfaces.ts';
 import { joinRoutes } from './join.ts';
 import { readQuery } from './request.ts';
@@ -46,6 +47,7 @@ export function buildApp(parts: Parts): App {
   interfaceRoutes(app, parts);
   joinRoutes(app, parts);
   tokenRoutes(app, parts);
+  docsRoutes(app, parts);
   traceRoutes(app, parts);
   app.get('/v1/version', (context) =>
     context.json({ name: 'ayatori', version: parts.version, revision: parts.config.revision }),
@@ -92,6 +94,7 @@ function paths(): readonly string[] {
     'interfaces',
     'tokens',
     'tokens/:id',
+    'openapi.json',
   ].map((name) => `/v1/${name}`);
   const ofHosts = [...ASKED, 'join-token'].map((name) => `/v1/hosts/:id/${name}`);
   return [
@@ -101,6 +104,7 @@ function paths(): readonly string[] {
     ...ofHosts,
     '/v1/interfaces/:hostId/:name',
     '/metrics',
+    '/docs',
   ];
 }
 

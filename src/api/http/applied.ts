@@ -6,12 +6,13 @@ import type { Parts } from '../parts.ts';
 import type { App } from './caller.ts';
 import { readInteger, readQuery } from './request.ts';
 
+export const APPLIED_QUERY: ReadonlySet<string> = new Set(['revision', 'timeoutSeconds']);
 const TIMEOUT_SECONDS = 10;
 const TIMEOUT_SECONDS_MAX = 300;
 
 export function appliedRoutes(app: App, { agents, config, stopping }: Parts): void {
   app.get('/v1/applied', async (context) => {
-    const query = readQuery(context, (name) => name === 'revision' || name === 'timeoutSeconds');
+    const query = readQuery(context, (name) => APPLIED_QUERY.has(name));
     const revision = readInteger(query.revision, 'revision', 0, Number.MAX_SAFE_INTEGER) ?? config.revision;
     const timeoutSeconds =
       readInteger(query.timeoutSeconds, 'timeoutSeconds', 0, TIMEOUT_SECONDS_MAX) ?? TIMEOUT_SECONDS;

@@ -14,8 +14,8 @@ import { type Credential, type Credentials, newToken, type Token, tokenKey } fro
 import { encode } from '../state/keys.ts';
 import type { CallEnv } from './caller.ts';
 
-/** The only call without a token. */
-const OPEN = 'POST /v1/join';
+/** The calls without a token. */
+const OPEN: ReadonlySet<string> = new Set(['POST /v1/join', 'GET /v1/openapi.json', 'GET /docs']);
 
 /** Throws unauthorized. `header`: the value of Authorization. */
 export const authenticate = (credentials: Credentials, header: string | undefined): Credential =>
@@ -31,7 +31,7 @@ function tokenOf(credentials: Credentials, header: string | undefined): Token {
 
 export function guard({ credentials, views }: Parts): MiddlewareHandler<CallEnv> {
   return async (context, next) => {
-    if (`${context.req.method} ${context.req.path}` !== OPEN) {
+    if (!OPEN.has(`${context.req.method} ${context.req.path}`)) {
       const token = tokenOf(credentials, context.req.header('authorization'));
       const { credential } = token;
       const isTenant = credential.role === 'member' || credential.role === 'reader';

@@ -12,7 +12,7 @@ import { LIST_LIMIT, LIST_LIMIT_MAX, readInteger, readQuery } from './request.ts
 type Interface = Omit<InterfaceStatus, 'kind' | 'id'> & { readonly hostId: Id; readonly name: string };
 
 const FILTERS = ['hostId', 'name', 'up', 'portId'] as const;
-const KNOWN: ReadonlySet<string> = new Set([...FILTERS, 'limit', 'pageToken']);
+export const INTERFACES_QUERY: ReadonlySet<string> = new Set([...FILTERS, 'limit', 'pageToken']);
 
 export function interfaceRoutes(app: App, { liveStatus }: Parts): void {
   const ofHost = (hostId: Id): Interface[] =>
@@ -21,7 +21,7 @@ export function interfaceRoutes(app: App, { liveStatus }: Parts): void {
     );
 
   app.get('/v1/interfaces', (context) => {
-    const query = readQuery(context, (name) => KNOWN.has(name));
+    const query = readQuery(context, (name) => INTERFACES_QUERY.has(name));
     const limit = readInteger(query.limit, 'limit', 1, LIST_LIMIT_MAX) ?? LIST_LIMIT;
     const after = query.pageToken === undefined ? '' : readPageToken(query.pageToken);
     if (query.up !== undefined && query.up !== 'true' && query.up !== 'false') {

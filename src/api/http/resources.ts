@@ -137,6 +137,10 @@ interface FieldSchema {
   readonly anyOf?: readonly FieldSchema[];
 }
 
+/** What a list of the kind can be filtered by. */
+export const filterNames = (kind: Kind): readonly string[] =>
+  [...Object.keys(KINDS[kind].schema.properties), 'tag'].filter((name) => filterOf(kind, name) !== undefined);
+
 /** Equality on scalar fields; `tag` looks into `tags`. */
 function filterOf(kind: Kind, name: string): Filter | undefined {
   if (name === 'tag') return (object, text) => (object.tags as readonly string[]).includes(text);

@@ -17,13 +17,13 @@ type Fields = Readonly<Record<string, string | boolean | undefined>>;
 
 const KINDS: readonly StatusKind[] = ['alive', 'interface', 'port', 'mac', 'neighbour'];
 const FILTERS = ['kind', 'hostId', 'id', 'portId', 'bridgeId', 'mac', 'state', 'up'] as const;
-const LISTED: ReadonlySet<string> = new Set([...FILTERS, 'limit', 'pageToken']);
+export const STATUS_QUERY: ReadonlySet<string> = new Set([...FILTERS, 'limit', 'pageToken']);
 /** These never change, so a watcher sees all of whatever fits. */
-const WATCHED: ReadonlySet<string> = new Set(['from', 'kind', 'hostId']);
+export const STATUS_WATCH_QUERY: ReadonlySet<string> = new Set(['from', 'kind', 'hostId']);
 
 export function statusRoutes(app: App, { liveStatus, statusHistory, stopping }: Parts): void {
   app.get('/v1/status', (context) => {
-    const query = readQuery(context, (name) => LISTED.has(name));
+    const query = readQuery(context, (name) => STATUS_QUERY.has(name));
     checkValues(query);
     const limit = readInteger(query.limit, 'limit', 1, LIST_LIMIT_MAX) ?? LIST_LIMIT;
     const after = query.pageToken === undefined ? '' : readPageToken(query.pageToken);
@@ -51,7 +51,7 @@ export function statusRoutes(app: App, { liveStatus, statusHistory, stopping }: 
     hostId === undefined ? [...liveStatus.hostIds()].sort() : [hostId];
 
   app.get('/v1/status/watch', (context) => {
-    const query = readQuery(context, (name) => WATCHED.has(name));
+    const query = readQuery(context, (name) => STATUS_WATCH_QUERY.has(name));
     checkValues(query);
     const { view } = context.get('caller');
     return watched(context, statusHistory, stopping, query.from, (step) =>

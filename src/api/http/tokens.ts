@@ -13,7 +13,7 @@ import { LIST_LIMIT, LIST_LIMIT_MAX, readFields, readInteger, readQuery } from '
 export const ROLES = ['admin', 'member', 'reader'] as const;
 const FIELDS = ['name', 'role', 'projectIds', 'expiresAt'] as const;
 const FILTERS = ['name', 'role', 'hostId'] as const;
-const LISTED: ReadonlySet<string> = new Set([...FILTERS, 'limit', 'pageToken']);
+export const TOKENS_QUERY: ReadonlySet<string> = new Set([...FILTERS, 'limit', 'pageToken']);
 const NAME_MAX = 255;
 /** All are held in memory. */
 const TOKENS_MAX = 100_000;
@@ -48,7 +48,7 @@ export function tokenRoutes(app: App, { store, config, credentials, feed }: Part
   });
 
   app.get('/v1/tokens', (context) => {
-    const query = readQuery(context, (name) => LISTED.has(name));
+    const query = readQuery(context, (name) => TOKENS_QUERY.has(name));
     const limit = readInteger(query.limit, 'limit', 1, LIST_LIMIT_MAX) ?? LIST_LIMIT;
     const after = query.pageToken === undefined ? '' : readPageToken(query.pageToken);
     const rest = credentials.all().filter((token) => {

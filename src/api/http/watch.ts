@@ -8,6 +8,7 @@ import type { Parts } from '../parts.ts';
 import type { App, Call } from './caller.ts';
 import { readInteger, readQuery } from './request.ts';
 
+export const WATCH_QUERY: ReadonlySet<string> = new Set(['from']);
 const HEARTBEAT_MS = 5000;
 /** Changes written at a time: between them the connection may say that it is full. */
 const LINES = 64;
@@ -24,7 +25,7 @@ export interface History<Change extends { readonly revision: number }> {
 
 export function watchRoutes(app: App, { config, stopping }: Parts): void {
   app.get('/v1/watch', (context) => {
-    const query = readQuery(context, (name) => name === 'from');
+    const query = readQuery(context, (name) => WATCH_QUERY.has(name));
     const history = context.get('caller').view ?? config;
     return watched(context, history, stopping, query.from, ({ put, del }) => ({ put, del }));
   });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
 import { KIND_NAMES, KINDS, type Kind } from '../../topology/kinds.ts';
+import { CALLS } from '../openapi/calls.ts';
 import { encode, statusKey } from '../state/keys.ts';
 import { type Answer, type Bench, openBench } from '../testing/bench.ts';
 import { UNTOLD } from './status.ts';
@@ -151,6 +152,23 @@ function* callsWith(id: string, own: Ids): Generator<Try> {
   yield { method: 'DELETE', path: `/v1/tokens/${id}` };
   yield { method: 'POST', path: '/v1/tokens', body: { name: 'x', role: 'reader', projectIds: [id] } };
 }
+
+test('the calls that are tried are all that take an id', () => {
+  const tried = [...callsWith('ID', { rule: 'OWN' })].map(
+    ({ method, path }) => `${method} ${path.replace(/\?.*/, '')}`,
+  );
+  // These take no id.
+  const without = new Set(['/v1/join', '/v1/watch', '/v1/status/watch', '/v1/applied', '/v1/agent', '/v1/version']);
+  for (const open of ['/v1/openapi.json', '/docs', '/metrics', '/v1/tokens']) without.add(open);
+  for (const { method, path } of CALLS) {
+    if (without.has(path)) continue;
+    const pattern = new RegExp(`^${method.toUpperCase()} ${path.replaceAll(/\{\w+\}/g, '[^/]+')}$`);
+    assert.ok(
+      tried.some((one) => pattern.test(one)),
+      `${method} ${path}`,
+    );
+  }
+});
 
 for (const role of ['member', 'reader']) {
   test(`to a ${role} an id of another is as an id of nothing, in every call`, async (t) => {
