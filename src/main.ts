@@ -116,6 +116,7 @@ async function server(words: readonly string[]): Promise<number> {
       store,
       stateDirectory: config.stateDir,
       listen: splitAddress(config.listen),
+      rates: { admin: config.adminRequestsPerSecond, others: config.requestsPerSecond },
       ...(tls === undefined ? {} : { tls }),
       ...(config.advertise.length === 0 ? {} : { advertise: config.advertise }),
       log,

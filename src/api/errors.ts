@@ -43,11 +43,14 @@ export class ApiError extends Error {
   override readonly name = 'ApiError';
   readonly code: ErrorCode;
   readonly path: string | undefined;
+  /** Of tooMany: when it is worth trying again. */
+  readonly retryAfterSeconds: number;
 
-  constructor(code: ErrorCode, message: string = ERRORS[code].message, path?: string) {
+  constructor(code: ErrorCode, message: string = ERRORS[code].message, path?: string, retryAfterSeconds = 1) {
     super(message.length <= MESSAGE_MAX ? message : `${message.slice(0, MESSAGE_MAX)}...`);
     this.code = code;
     this.path = path;
+    this.retryAfterSeconds = retryAfterSeconds;
   }
 
   get status(): ErrorStatus {

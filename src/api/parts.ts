@@ -3,6 +3,7 @@
 import type { Log } from '../lib/log.ts';
 import type { Store } from '../store/store.ts';
 import type { Agents } from './agents/agents.ts';
+import type { RateLimits } from './http/rate.ts';
 import type { Metrics } from './metrics.ts';
 import type { Config } from './state/config.ts';
 import type { Credentials } from './state/credentials.ts';
@@ -27,6 +28,7 @@ export interface Parts {
   readonly statusHistory: StatusHistory;
   readonly credentials: Credentials;
   readonly freedNumbers: FreedNumbers;
+  readonly rateLimits: RateLimits;
   /** What the tokens of projects see. */
   readonly views: Views;
   readonly transactor: Transactor;

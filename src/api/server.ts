@@ -21,6 +21,7 @@ import { EXPIRE_MS, Upkeep } from './agents/upkeep.ts';
 import { ApiError } from './errors.ts';
 import { buildApp } from './http/app.ts';
 import { ensureAdmin } from './http/auth.ts';
+import { DEFAULT_RATES, RateLimits, type Rates } from './http/rate.ts';
 import { type Identity, identityOf, isWildcard, loadOrMakeIdentity, machineAddresses } from './identity/tls.ts';
 import { Metrics } from './metrics.ts';
 import type { Parts, Place } from './parts.ts';
@@ -47,6 +48,8 @@ export interface ServerOptions {
   /** URLs that join tokens name instead of the addresses that the server listens on. */
   readonly advertise?: readonly string[];
   readonly log: Log;
+  /** How often a token may call. */
+  readonly rates?: Rates;
   /** How long a host counts as alive after its last word. */
   readonly leaseSeconds?: number;
   /** From then until its ports are nobody's. */
@@ -70,7 +73,7 @@ const REQUEST_MS = 60_000;
 
 /** Everything but the socket. */
 export async function buildParts(
-  options: Pick<ServerOptions, 'store' | 'stateDirectory' | 'log' | 'leaseSeconds'>,
+  options: Pick<ServerOptions, 'store' | 'stateDirectory' | 'log' | 'leaseSeconds' | 'rates'>,
   stopping: AbortSignal,
   place: () => Place,
 ): Promise<Parts> {
@@ -83,6 +86,7 @@ export async function buildParts(
   const statusHistory = new StatusHistory(liveStatus);
   const credentials = new Credentials();
   const views = new Views(config);
+  const rateLimits = new RateLimits(options.rates ?? DEFAULT_RATES, credentials);
   const freedNumbers = new FreedNumbers();
   const metrics = new Metrics();
   const feed = new Feed(store, [config, credentials, freedNumbers, liveStatus], log);
@@ -98,7 +102,7 @@ export async function buildParts(
   const version = versionOfPackage();
   return {
     ...{ store, feed, config, liveStatus, statusHistory, credentials, freedNumbers, views, transactor, agents },
-    ...{ metrics, log, version, stopping, place },
+    ...{ metrics, rateLimits, log, version, stopping, place },
   };
 }
 

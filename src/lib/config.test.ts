@@ -9,6 +9,8 @@ test('a setting that nobody made has its default', () => {
     stateDir: '/var/lib/ayatori',
     listen: '127.0.0.1:7780',
     advertise: [],
+    requestsPerSecond: 100,
+    adminRequestsPerSecond: 5000,
     logLevel: 'info',
   });
   assert.ok(!('joinToken' in readConfig(agentConfigSchema, nothing)));
@@ -67,7 +69,7 @@ test('an unknown setting in the file is told together with those that there are'
   const said = problems({ ...nothing, file: { path: 's.json', text: '{"statedir": "/x"}' } });
   assert.match(
     said,
-    /^s\.json: statedir is no setting; there are stateDir, listen, advertise, tlsCertificate, tlsKey, logLevel$/,
+    /^s\.json: statedir is no setting; there are stateDir, listen, advertise, tlsCertificate, tlsKey, requestsPerSecond, adminRequestsPerSecond, logLevel$/,
   );
 });
 

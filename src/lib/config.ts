@@ -35,6 +35,18 @@ export const serverConfigSchema = Type.Object(
       Type.String({ description: 'file with a certificate in PEM; none: off loopback one of its own making' }),
     ),
     tlsKey: Type.Optional(Type.String({ description: 'file with the key of tlsCertificate in PEM' })),
+    requestsPerSecond: Type.Integer({
+      default: 100,
+      minimum: 1,
+      maximum: 1_000_000,
+      description: 'how often a token of role member, reader or host may call; ten seconds of it at once',
+    }),
+    adminRequestsPerSecond: Type.Integer({
+      default: 5000,
+      minimum: 1,
+      maximum: 1_000_000,
+      description: 'how often a token of role admin may call',
+    }),
     logLevel,
   },
   { additionalProperties: false },

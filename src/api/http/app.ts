@@ -75,6 +75,7 @@ export function buildApp(parts: Parts): App {
   app.onError((thrown, context) => {
     const error = answerTo(thrown, parts);
     if (error.code === 'unauthorized') context.header('WWW-Authenticate', 'Bearer');
+    if (error.status === 429) context.header('Retry-After', String(error.retryAfterSeconds));
     return context.json(error.body, error.status);
   });
   return app;

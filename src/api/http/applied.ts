@@ -10,7 +10,7 @@ export const APPLIED_QUERY: ReadonlySet<string> = new Set(['revision', 'timeoutS
 const TIMEOUT_SECONDS = 10;
 const TIMEOUT_SECONDS_MAX = 300;
 
-export function appliedRoutes(app: App, { agents, config, stopping }: Parts): void {
+export function appliedRoutes(app: App, { agents, config, rateLimits, stopping }: Parts): void {
   app.get('/v1/applied', async (context) => {
     const query = readQuery(context, (name) => APPLIED_QUERY.has(name));
     const revision = readInteger(query.revision, 'revision', 0, Number.MAX_SAFE_INTEGER) ?? config.revision;
@@ -20,8 +20,10 @@ export function appliedRoutes(app: App, { agents, config, stopping }: Parts): vo
       config.revision >= revision && agents.progress().every((host) => (host.revision ?? -1) >= revision);
     const stop = AbortSignal.any([stopping, context.get('caller').ended]);
     if (!isDone()) {
+      const leave = rateLimits.enter(context.get('caller').token);
       await new Promise<void>((resolve) => {
         const finish = (): void => {
+          leave();
           clearTimeout(timer);
           stopListening();
           stop.removeEventListener('abort', finish);

@@ -29,10 +29,11 @@ function tokenOf(credentials: Credentials, header: string | undefined): Token {
   return found;
 }
 
-export function guard({ credentials, views }: Parts): MiddlewareHandler<CallEnv> {
+export function guard({ credentials, views, rateLimits }: Parts): MiddlewareHandler<CallEnv> {
   return async (context, next) => {
     if (!OPEN.has(`${context.req.method} ${context.req.path}`)) {
       const token = tokenOf(credentials, context.req.header('authorization'));
+      rateLimits.take(token);
       const { credential } = token;
       const isTenant = credential.role === 'member' || credential.role === 'reader';
       const view = isTenant ? views.of(credential.projectIds) : undefined;

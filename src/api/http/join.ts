@@ -59,7 +59,8 @@ export function joinRoutes(app: App, parts: Parts): void {
     const from = addressOf(context);
     const counted = failures.has(from) || failures.size < ADDRESSES_MAX ? from : '';
     const failed = failures.get(counted) ?? 0;
-    if (failed >= FAILURES_PER_MINUTE) throw new ApiError('tooMany');
+    if (failed >= FAILURES_PER_MINUTE)
+      throw new ApiError('tooMany', 'too many wrong secrets from this address: wait a minute', undefined, 60);
     const { secret } = await readFields(context, ['secret']);
     if (typeof secret !== 'string') throw new ApiError('malformed', 'secret is the secret of a join token', '/secret');
     const key = PREFIX.join + hashOf(secret);

@@ -11,6 +11,7 @@ import { redacted } from '../tenant/redact.ts';
 import type { Operation } from '../write/plan.ts';
 import type { Outcome } from '../write/transact.ts';
 import type { App, Call } from './caller.ts';
+import { OPERATIONS_PER_CALL } from './rate.ts';
 import {
   LIST_LIMIT,
   LIST_LIMIT_MAX,
@@ -56,6 +57,8 @@ export function resourceRoutes(app: App, parts: Parts): void {
   }
   app.post('/v1/transaction', async (context) => {
     const operations = operationsOf(await readJson(context, TRANSACTION_BYTES));
+    // The first of them is the call itself.
+    parts.rateLimits.charge(context.get('caller').token, Math.floor(operations.length / OPERATIONS_PER_CALL));
     const { revision, done } = await submit(context, parts, operations);
     context.header('Ayatori-Revision', String(revision));
     const objects = done.flatMap(({ kind, value }) =>

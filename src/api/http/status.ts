@@ -21,7 +21,7 @@ export const STATUS_QUERY: ReadonlySet<string> = new Set([...FILTERS, 'limit', '
 /** These never change, so a watcher sees all of whatever fits. */
 export const STATUS_WATCH_QUERY: ReadonlySet<string> = new Set(['from', 'kind', 'hostId']);
 
-export function statusRoutes(app: App, { liveStatus, statusHistory, stopping }: Parts): void {
+export function statusRoutes(app: App, { liveStatus, statusHistory, rateLimits, stopping }: Parts): void {
   app.get('/v1/status', (context) => {
     const query = readQuery(context, (name) => STATUS_QUERY.has(name));
     checkValues(query);
@@ -54,7 +54,7 @@ export function statusRoutes(app: App, { liveStatus, statusHistory, stopping }: 
     const query = readQuery(context, (name) => STATUS_WATCH_QUERY.has(name));
     checkValues(query);
     const { view } = context.get('caller');
-    return watched(context, statusHistory, stopping, query.from, (step) =>
+    return watched(context, statusHistory, { rateLimits, stopping }, query.from, (step) =>
       partOf(view === undefined ? step : stepSeen(view, step), query),
     );
   });

@@ -23,11 +23,11 @@ export interface History<Change extends { readonly revision: number }> {
   onStep(listener: () => void): () => void;
 }
 
-export function watchRoutes(app: App, { config, stopping }: Parts): void {
+export function watchRoutes(app: App, { config, rateLimits, stopping }: Parts): void {
   app.get('/v1/watch', (context) => {
     const query = readQuery(context, (name) => WATCH_QUERY.has(name));
     const history = context.get('caller').view ?? config;
-    return watched(context, history, stopping, query.from, ({ put, del }) => ({ put, del }));
+    return watched(context, history, { rateLimits, stopping }, query.from, ({ put, del }) => ({ put, del }));
   });
 }
 
@@ -35,7 +35,7 @@ export function watchRoutes(app: App, { config, stopping }: Parts): void {
 export function watched<Change extends { readonly revision: number }>(
   context: Call,
   history: History<Change>,
-  stopping: AbortSignal,
+  { rateLimits, stopping }: Pick<Parts, 'rateLimits' | 'stopping'>,
   from: string | undefined,
   partOf: (change: Change) => object | undefined,
 ): Response {
@@ -43,8 +43,10 @@ export function watched<Change extends { readonly revision: number }>(
   const { outgoing } = (context.env ?? {}) as Partial<HttpBindings>;
   context.header('Content-Type', 'application/x-ndjson');
   context.header('Cache-Control', 'no-store');
-  const stop = AbortSignal.any([stopping, context.get('caller').ended]);
-  return context.body(changesAfter(history, stop, start, partOf, () => outgoing?.destroy()));
+  const { token, ended } = context.get('caller');
+  const leave = rateLimits.enter(token);
+  const stop = AbortSignal.any([stopping, ended]);
+  return context.body(changesAfter(history, stop, start, partOf, leave, () => outgoing?.destroy()));
 }
 
 function changesAfter<Change extends { readonly revision: number }>(
@@ -52,6 +54,7 @@ function changesAfter<Change extends { readonly revision: number }>(
   stopping: AbortSignal,
   from: number,
   partOf: (change: Change) => object | undefined,
+  leave: () => void,
   cut: () => void,
 ): ReadableStream<Uint8Array> {
   let at = from;
@@ -63,6 +66,7 @@ function changesAfter<Change extends { readonly revision: number }>(
   stopping.addEventListener('abort', onStop);
   const end = (): void => {
     ended = true;
+    leave();
     clearTimeout(stalled);
     stopListening();
     stopping.removeEventListener('abort', onStop);

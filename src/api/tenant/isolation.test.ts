@@ -47,7 +47,7 @@ async function tenant({ must }: Bench, name: string, network: string): Promise<I
 }
 
 async function open(context: TestContext): Promise<Cloud> {
-  const bench = await openBench();
+  const bench = await openBench(undefined, { admin: 1_000_000, others: 1_000_000 });
   context.after(() => bench.close());
   const red = await tenant(bench, 'red', '10.0.1');
   const blue = await tenant(bench, 'blue', '10.0.2');

@@ -8,6 +8,7 @@ import { MemoryStore } from '../../store/memory.ts';
 import type { Store } from '../../store/store.ts';
 import { buildApp } from '../http/app.ts';
 import type { App } from '../http/caller.ts';
+import type { Rates } from '../http/rate.ts';
 import type { Parts } from '../parts.ts';
 import { buildParts } from '../server.ts';
 
@@ -34,15 +35,19 @@ export interface Bench {
   close(): Promise<void>;
 }
 
-export async function openBench(store: Store = new MemoryStore()): Promise<Bench> {
+export async function openBench(store: Store = new MemoryStore(), rates?: Rates): Promise<Bench> {
   const stateDirectory = mkdtempSync(join(tmpdir(), 'ayatori-api-'));
   // The same for every server of a test: the first on a store makes it the admin's.
   writeFileSync(join(stateDirectory, 'admin.token'), TOKEN);
   const log = memoryLog();
   const stop = new AbortController();
-  const parts = await buildParts({ store, stateDirectory, log }, stop.signal, () => ({
-    servers: ['http://127.0.0.1:7780'],
-  }));
+  const parts = await buildParts(
+    { store, stateDirectory, log, ...(rates === undefined ? {} : { rates }) },
+    stop.signal,
+    () => ({
+      servers: ['http://127.0.0.1:7780'],
+    }),
+  );
   const app = buildApp(parts);
   const bench: Bench = {
     ...{ app, parts, store, log, token: TOKEN, stateDirectory },
