@@ -95,10 +95,10 @@ export class Knowledge {
     return this.#telling;
   }
 
-  /** Whether that host says that the port is up there. */
-  isUp(hostId: Id, portId: Id): boolean {
+  /** What that host says of the port; undefined: nothing. */
+  stateAt(hostId: Id, portId: Id): PortStatus['state'] | undefined {
     const known = this.#remote.get(hostId, 'port', portId);
-    return known?.kind === 'port' && known.state === 'up';
+    return known?.kind === 'port' ? known.state : undefined;
   }
 
   word(portId: Id): PortStatus | undefined {

@@ -39,6 +39,7 @@ interface Around {
   interfaces?: [string, InterfaceInfo][];
   /** `host/port` pairs that are up. */
   up?: [string, number][];
+  down?: [string, number][];
   hosts?: number[];
   /** The server's about every port. */
   word?: PortStatus['state'] | undefined;
@@ -48,7 +49,7 @@ interface Around {
 
 function surroundings(
   topology: Topology,
-  { interfaces = [], up = [], hosts = [2, 3], reserved, ...rest }: Around = {},
+  { interfaces = [], up = [], down = [], hosts = [2, 3], reserved, ...rest }: Around = {},
 ): Surroundings {
   return {
     hostId: ME,
@@ -56,7 +57,11 @@ function surroundings(
     interfaces: new Map(interfaces),
     underlay: new Map(hosts.map((n) => [sampleId('host', n), underlayTo(n)])),
     indexOf: (hostId) => [ME, PEER, THIRD].indexOf(hostId),
-    isUp: (hostId, portId) => up.some(([host, n]) => host === hostId && sampleId('port', n) === portId),
+    stateAt: (hostId, portId) => {
+      const isIn = (list: [string, number][]) =>
+        list.some(([host, n]) => host === hostId && sampleId('port', n) === portId);
+      return isIn(up) ? 'up' : isIn(down) ? 'down' : undefined;
+    },
     reserved: ({ name }) => (name === reserved ? 'the host needs it' : undefined),
     word: (id) => {
       const state = 'word' in rest ? rest.word : 'claimed';
@@ -132,8 +137,15 @@ test('a port that moves between other hosts is sent to its old host until the ne
   for (const hosts of [[2], [3]]) assert.ok(way(surroundings(moved, { hosts }), before).includes('port 6 nowhere'));
   const unbound = network(sample('port', 6, { deviceId: BRIDGE }));
   assert.ok(way(surroundings(unbound), before).includes('port 6 nowhere'));
-  // One that is down where it was is sent to no more.
-  assert.ok(way(surroundings(network(bound(6, PEER, 'tap0'))), before).includes('port 6 nowhere'));
+});
+
+test('a port that goes down is still sent to its host, which may have to send it on; one of which nothing is said is not', () => {
+  const topology = network(bound(6, PEER, 'tap0'));
+  const before = surroundings(topology, { up: [[PEER, 6]] });
+  const down = surroundings(topology, { down: [[PEER, 6]] });
+  assert.deepEqual(way(down, before), []);
+  assert.ok(!way(down).some((line) => line.startsWith('port 6')), 'it never was up');
+  assert.ok(way(surroundings(topology), before).includes('port 6 nowhere'));
 });
 
 test('a flood goes once to each host, however many members it has', () => {

@@ -49,8 +49,8 @@ export interface Surroundings {
   /** Hosts that share a zone with this one and have a route, by id. */
   readonly underlay: ReadonlyMap<Id, UnderlayHost>;
   readonly indexOf: (hostId: Id) => number;
-  /** Whether that host says that the port is up there. */
-  readonly isUp: (hostId: Id, portId: Id) => boolean;
+  /** What that host says of the port; undefined: nothing. */
+  readonly stateAt: (hostId: Id, portId: Id) => PortStatus['state'] | undefined;
   /** Why the interface cannot carry a port; undefined: it can. */
   readonly reserved: (found: InterfaceInfo) => string | undefined;
   /** The server's last word about this host's claim to the port; undefined: none yet. */
@@ -80,7 +80,7 @@ export function desiredWiring(
     const port = around.topology.port(id);
     if (port?.binding === undefined) continue;
     if (port.binding.hostId !== around.hostId) {
-      const place = remotePlace(port.binding.hostId, id, around) ?? oldPlace(port, around, actual, hosts);
+      const place = remotePlace(port, around, actual) ?? oldPlace(port, around, actual, hosts);
       if (place !== undefined) places.set(port.number, place);
       continue;
     }
@@ -259,10 +259,22 @@ function deliveryOf(place: Place | undefined): Delivery | undefined {
   return { kind: 'local', interfaceName: place.interfaceName };
 }
 
-/** Others are sent to only after they said `up`: nothing is lost on the way to a host that is not ready. */
-function remotePlace(hostId: Id, portId: Id, around: Surroundings): Place | undefined {
-  if (!around.underlay.has(hostId) || !around.isUp(hostId, portId)) return undefined;
-  return { kind: 'remote', host: around.indexOf(hostId) };
+/**
+ * Others are sent to only after they said `up`: nothing is lost on the way to a host that is not ready. They are sent to
+ * still when they say `down`: a guest that moves is unplugged first, and its old host sends on.
+ */
+function remotePlace(
+  { id, number, binding }: PortNode,
+  around: Surroundings,
+  actual: Pick<Wiring, 'places'>,
+): Place | undefined {
+  const { hostId } = binding!;
+  if (!around.underlay.has(hostId)) return undefined;
+  const host = around.indexOf(hostId);
+  const state = around.stateAt(hostId, id);
+  const before = actual.places.get(number);
+  const isHeld = before?.kind === 'remote' && before.host === host && state === 'down';
+  return state === 'up' || isHeld ? { kind: 'remote', host } : undefined;
 }
 
 /** A port that has moved is still sent to its old host, which has it or sends it on, until the new one says `up`. */

@@ -298,7 +298,7 @@ test('a snapshot replaces everything, touches only what differs, and brings the 
   host.replica.receive({ ...part, put: [guest(7, ELSEWHERE)], status: [claim], more: false });
   host.settle();
   assert.equal(host.replica.topology.port(sampleId('port', 6)), undefined);
-  assert.equal(host.replica.isUp(ELSEWHERE, sampleId('port', 7)), true);
+  assert.equal(host.replica.stateAt(ELSEWHERE, sampleId('port', 7)), 'up');
   assert.equal(host.simulated.length, 1);
   assert.equal(host.done.at(-1), 9);
   assertSound(host);
@@ -380,10 +380,10 @@ test('rechecked flows that the kernel has no room for are deleted, never left as
 test('what other hosts said of a port goes with the port', () => {
   const host = hostWith(...NETWORK);
   host.hear({ hostId: ELSEWHERE, status: { kind: 'port', id: sampleId('port', 7), state: 'up' } });
-  assert.equal(host.replica.isUp(ELSEWHERE, sampleId('port', 7)), true);
+  assert.equal(host.replica.stateAt(ELSEWHERE, sampleId('port', 7)), 'up');
   host.change([], [refOf(guest(7))]);
   host.change([guest(7)]);
-  assert.equal(host.replica.isUp(ELSEWHERE, sampleId('port', 7)), false);
+  assert.equal(host.replica.stateAt(ELSEWHERE, sampleId('port', 7)), undefined);
 });
 
 test('what other hosts learned on a bridge goes with the bridge', () => {
@@ -401,5 +401,5 @@ test('status of an object that is still to come is kept for it', () => {
   const host = hostWith(sample('bridge', 1), guest(5));
   host.hear({ hostId: ELSEWHERE, status: { kind: 'port', id: sampleId('port', 7), state: 'up' } });
   host.change([guest(7, ELSEWHERE)]);
-  assert.equal(host.replica.isUp(ELSEWHERE, sampleId('port', 7)), true);
+  assert.equal(host.replica.stateAt(ELSEWHERE, sampleId('port', 7)), 'up');
 });

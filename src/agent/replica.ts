@@ -120,9 +120,9 @@ export class Replica {
     return this.#queue.size === 0 && !this.#knowledge.busy;
   }
 
-  /** Whether that host says that the port is up there. */
-  isUp(hostId: Id, portId: Id): boolean {
-    return this.#knowledge.isUp(hostId, portId);
+  /** What that host says of the port; undefined: nothing. */
+  stateAt(hostId: Id, portId: Id): PortStatus['state'] | undefined {
+    return this.#knowledge.stateAt(hostId, portId);
   }
 
   /**

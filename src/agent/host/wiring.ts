@@ -103,7 +103,7 @@ export class HostWiring {
       interfaces: this.#interfaces,
       underlay: this.#underlay(),
       indexOf: (id) => this.#indexOf(id),
-      isUp: (id, portId) => replica.isUp(id, portId),
+      stateAt: (id, portId) => replica.stateAt(id, portId),
       reserved: (found) => whyReserved(found, lifelines),
       word: (portId) => replica.word(portId),
     });
