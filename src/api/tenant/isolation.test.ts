@@ -309,6 +309,7 @@ test("what the operator put to a tenant's objects stays, and is not named", asyn
   ];
   for (const [method, path, body] of tries) {
     const { status, body: said } = await call(method, path, body);
+    assert.equal(said.code, method === 'DELETE' ? 'inUse' : 'conflict');
     assert.equal(status, 409, `${method} ${path} ${JSON.stringify(body)}`);
     for (const word of [secret, own.id, 'secret', operator.chain!]) assert.ok(!JSON.stringify(said).includes(word));
   }
