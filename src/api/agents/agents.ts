@@ -306,6 +306,7 @@ export class Agents {
     // A host whose ports come or go gets other devices, touched or not.
     const hosts = new Set<Id | undefined>();
     const portsChanged = refs.some(({ kind }) => kind === 'port');
+    if (portsChanged) this.#scopesLeft = true;
     for (const { kind, id } of refs) {
       if (kind !== 'port') continue;
       for (const topology of [before, after]) hosts.add(topology.object('port', id)?.hostId);
