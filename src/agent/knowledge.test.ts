@@ -9,19 +9,9 @@ import { changesArbitrary, refOf, resourcesOf, sample, sampleId } from '../topol
 import type { HostedStatus } from '../topology/wire.ts';
 import { audit } from './audit.ts';
 import { type KnowledgeFrame, UnusableFrame } from './knowledge.ts';
+import { guest, macOf } from './testing/lan.ts';
 import { ELSEWHERE, HERE, TestHost } from './testing/test-host.ts';
 
-const LAN = sampleId('bridge', 1);
-const macOf = (n: number): string => `02:00:00:00:00:${n.toString(16).padStart(2, '0')}`;
-const guest = (n: number, hostId = HERE, fields: object = {}): Resource =>
-  sample('port', n, {
-    deviceId: LAN,
-    hostId,
-    interfaceName: `tap${n}`,
-    mac: macOf(n),
-    addresses: [`10.0.0.${n}/24`],
-    ...fields,
-  });
 const NETWORK: Resource[] = [sample('bridge', 1), ...Array.from({ length: 40 }, (_, at) => guest(at + 5))];
 const from5 = (to: number) => `eth(${macOf(5)}, ${macOf(to)}) ip(10.0.0.5, 10.0.0.${to}) udp(1000, 53)`;
 const at = (revision: number, ...put: Resource[]): Resource[] =>

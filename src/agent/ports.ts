@@ -80,7 +80,7 @@ export function desiredWiring(
     const port = around.topology.port(id);
     if (port?.binding === undefined) continue;
     if (port.binding.hostId !== around.hostId) {
-      const place = remotePlace(port, around, actual) ?? oldPlace(port, around, actual, hosts);
+      const place = remotePlace(port, around, actual, hosts);
       if (place !== undefined) places.set(port.number, place);
       continue;
     }
@@ -260,34 +260,23 @@ function deliveryOf(place: Place | undefined): Delivery | undefined {
 }
 
 /**
- * Others are sent to only after they said `up`: nothing is lost on the way to a host that is not ready. They are sent to
- * still when they say `down`: a guest that moves is unplugged first, and its old host sends on.
+ * Others are sent to only after they said `up`: nothing is lost on the way to a host that is not ready. Until then a port
+ * is sent to where it was: a guest that moves is unplugged first, and its old host has it or sends it on.
  */
 function remotePlace(
   { id, number, binding }: PortNode,
   around: Surroundings,
   actual: Pick<Wiring, 'places'>,
+  hosts: ReadonlyMap<number, UnderlayHost>,
 ): Place | undefined {
   const { hostId } = binding!;
   if (!around.underlay.has(hostId)) return undefined;
   const host = around.indexOf(hostId);
   const state = around.stateAt(hostId, id);
+  if (state === 'up') return { kind: 'remote', host };
   const before = actual.places.get(number);
-  const isHeld = before?.kind === 'remote' && before.host === host && state === 'down';
-  return state === 'up' || isHeld ? { kind: 'remote', host } : undefined;
-}
-
-/** A port that has moved is still sent to its old host, which has it or sends it on, until the new one says `up`. */
-function oldPlace(
-  { number, binding }: PortNode,
-  around: Surroundings,
-  actual: Pick<Wiring, 'places'>,
-  hosts: ReadonlyMap<number, UnderlayHost>,
-): Place | undefined {
-  const { hostId } = binding!;
-  const place = actual.places.get(number);
-  if (place?.kind !== 'remote' || !hosts.has(place.host) || !around.underlay.has(hostId)) return undefined;
-  return place.host === around.indexOf(hostId) ? undefined : place;
+  if (before?.kind !== 'remote' || !hosts.has(before.host)) return undefined;
+  return before.host !== host || state === 'down' ? before : undefined;
 }
 
 /** What to say of a port that is bound here, and the interface that it is to be plugged into now. */

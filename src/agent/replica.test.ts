@@ -6,20 +6,9 @@ import type { Resource } from '../topology/kinds.ts';
 import { refOf, sample, sampleId } from '../topology/testing/samples.ts';
 import type { HostedStatus } from '../topology/wire.ts';
 import { audit } from './audit.ts';
+import { guest, LAN, macOf } from './testing/lan.ts';
 import { ELSEWHERE, HERE, TestHost } from './testing/test-host.ts';
 
-const LAN = sampleId('bridge', 1);
-const macOf = (n: number): string => `02:00:00:00:00:${n.toString(16).padStart(2, '0')}`;
-
-const guest = (n: number, hostId = HERE, fields: object = {}): Resource =>
-  sample('port', n, {
-    deviceId: LAN,
-    hostId,
-    interfaceName: `tap${n}`,
-    mac: macOf(n),
-    addresses: [`10.0.0.${n}/24`],
-    ...fields,
-  });
 const NETWORK: Resource[] = [sample('bridge', 1), guest(5), guest(6), guest(7, ELSEWHERE)];
 const CHAIN = sample('chain', 1);
 const rule = (n: number, fields: object): Resource => sample('rule', n, { chainId: sampleId('chain', 1), ...fields });
