@@ -1,9 +1,8 @@
 // The hash that names a flow in the kernel's table; bpf/contract.h (`flow_name`) says how it is made, and why.
 
-import { KEY_BYTES } from '../../../flow/fields.ts';
-import { bytesOf, STRUCTS } from '../../contract.ts';
+import { bytesOf, NUMBERS, STRUCTS } from '../../contract.ts';
 
-const HASH_WORDS = KEY_BYTES / 4;
+const { HASH_WORDS } = NUMBERS;
 
 export class FlowHash {
   readonly #seed: Uint32Array;

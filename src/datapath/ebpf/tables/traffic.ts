@@ -16,6 +16,8 @@ const KINDS = {
   host: { received: 'tunnelRx', sent: 'tunnelTx' },
 } as const satisfies Record<string, { received: CounterKind; sent: CounterKind }>;
 
+const nameOf = ({ kind, id, port }: Counter): string => `${kind} ${id} ${port}`;
+
 export class KernelTraffic {
   readonly #map: BpfMap;
   readonly #cpus = possibleCpus();
@@ -67,11 +69,10 @@ export class KernelTraffic {
 
   /** Those that are not 0, and the others, which hold what was counted without a slot at hand. */
   withCounters(others: readonly Counter[]): Counter[] {
-    const sums = new Map(others.map((counter) => [`${counter.kind} ${counter.id} ${counter.port}`, counter]));
+    const sums = new Map(others.map((counter) => [nameOf(counter), counter]));
     for (const counter of this.#list()) {
-      const key = `${counter.kind} ${counter.id} ${counter.port}`;
-      const { packets, bytes } = sums.get(key) ?? { packets: 0, bytes: 0 };
-      sums.set(key, { ...counter, packets: counter.packets + packets, bytes: counter.bytes + bytes });
+      const { packets, bytes } = sums.get(nameOf(counter)) ?? { packets: 0, bytes: 0 };
+      sums.set(nameOf(counter), { ...counter, packets: counter.packets + packets, bytes: counter.bytes + bytes });
     }
     return [...sums.values()];
   }

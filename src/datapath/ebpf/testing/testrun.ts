@@ -61,14 +61,15 @@ export class TestRun {
       view.setUint32(SETTINGS.at[`${bucket}_rate`], AMPLE, true);
       view.setUint32(SETTINGS.at[`${bucket}_burst`], AMPLE, true);
     }
-    bytes.set(seed ?? randomFillSync(new Uint8Array(SETTINGS.size.hash_seed)), SETTINGS.at.hash_seed);
+    if (seed !== undefined) bytes.set(seed, SETTINGS.at.hash_seed);
+    const hashSeed = seedIn(bytes, randomFillSync);
     settings.set(u32Bytes(0), bytes);
     this.#flows = new KernelFlows(
       { flows: this.#map('flows'), masks: this.#map('masks'), actions: this.#map('actions') },
       this.#programs.sizeOf('actions'),
       0,
       (at) => this.#set('masks_at', at),
-      seedIn(bytes, () => undefined),
+      hashSeed,
     );
     this.#traffic = new KernelTraffic(this.#map('traffic'));
     this.#placement = new Placement(this.#programs, this.#traffic);
